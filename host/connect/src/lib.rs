@@ -1,0 +1,1 @@
+//! Sign-in, token vault, rate limiting and the fetch loop.

@@ -1,0 +1,1 @@
+//! Policy files, the evaluation loop and alerts.

@@ -1,0 +1,755 @@
+//! The packed table in which activities are fetched, stored and evaluated.
+//!
+//! Every distinct text is kept once, in one blob with end offsets; a column is a list of indexes
+//! into those texts, of integers or of floats. So a batch crosses into a sandbox as a few memory
+//! copies, however many texts it holds. `wit/README.md` tells the reasons and the measurements.
+//!
+//! *Absent* is written in band: text 0 (the empty text), [`ABSENT_INTEGER`], or a NaN.
+//!
+//! It is not a query engine: whoever evaluates a batch walks the columns.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+
+/// The integer that means *absent* in an integer column.
+pub const ABSENT_INTEGER: i64 = i64::MIN;
+
+/// Index of a text within [`Texts`]; 0 is the empty text and means *absent*.
+pub type TextId = u32;
+
+/// All distinct texts of a batch, in one blob.
+///
+/// Text `i` is `bytes[ends[i - 1]..ends[i]]`. There is always a text 0, the empty one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    bytes: String,
+    ends: Vec<u32>,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self { bytes: String::new(), ends: vec![0] }
+    }
+}
+
+impl Texts {
+    /// Takes over a blob and its end offsets without checking them; [`Batch::check`] does that.
+    pub fn from_parts(bytes: String, ends: Vec<u32>) -> Self {
+        Self { bytes, ends }
+    }
+
+    /// Gives back the blob and the end offsets.
+    pub fn into_parts(self) -> (String, Vec<u32>) {
+        (self.bytes, self.ends)
+    }
+
+    /// The blob.
+    pub fn bytes(&self) -> &str {
+        &self.bytes
+    }
+
+    /// The end offset of every text, in bytes.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// Number of texts, the empty one included.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether nothing but the empty text is held.
+    pub fn is_empty(&self) -> bool {
+        self.ends.len() <= 1
+    }
+
+    /// The text of an index; the empty text when there is none of that index.
+    #[inline]
+    pub fn get(&self, id: TextId) -> &str {
+        let id = id as usize;
+        let Some(&end) = self.ends.get(id) else { return "" };
+        let start = if id == 0 { 0 } else { self.ends.get(id - 1).copied().unwrap_or(0) };
+        self.bytes.get(start as usize..end as usize).unwrap_or("")
+    }
+
+    /// All texts with their indexes.
+    pub fn iter(&self) -> impl Iterator<Item = (TextId, &str)> {
+        (0..self.ends.len() as u32).map(|id| (id, self.get(id)))
+    }
+
+    fn push(&mut self, text: &str) -> Option<TextId> {
+        let end = u32::try_from(self.bytes.len() + text.len()).ok()?;
+        let id = u32::try_from(self.ends.len()).ok()?;
+        self.bytes.push_str(text);
+        self.ends.push(end);
+        Some(id)
+    }
+}
+
+/// The values of a column, one a row. The set of cases is closed for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Indexes into [`Texts`]; 0 is absent.
+    Text(Vec<TextId>),
+    /// Integers; [`ABSENT_INTEGER`] is absent. Times are milliseconds since 1970, flags are 0 and 1.
+    Integer(Vec<i64>),
+    /// Floats; NaN is absent.
+    Number(Vec<f64>),
+}
+
+impl Values {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(values) => values.len(),
+            Self::Integer(values) => values.len(),
+            Self::Number(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The word for this case in messages: `text`, `integer` or `number`.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Integer(_) => "integer",
+            Self::Number(_) => "number",
+        }
+    }
+}
+
+/// A named column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Name in the published vocabulary, or any other name: columns are an open set.
+    pub name: String,
+    /// One value a row.
+    pub values: Values,
+}
+
+/// Rows nested under the rows of a batch, such as the objects or the fields of an activity.
+///
+/// Row `r` of the batch owns the nested rows `ends[r - 1]..ends[r]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nested {
+    /// Name of the nested table, e.g. `objects` or `fields`.
+    pub name: String,
+    /// One end a row of the batch, never falling.
+    pub ends: Vec<u32>,
+    /// Columns over the nested rows, each as long as the last end.
+    pub columns: Vec<Column>,
+}
+
+impl Nested {
+    /// The nested rows that row `row` of the batch owns.
+    #[inline]
+    pub fn range(&self, row: usize) -> std::ops::Range<usize> {
+        let start = if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(0) };
+        let end = self.ends.get(row).copied().unwrap_or(start);
+        start as usize..end as usize
+    }
+
+    /// The values of a column of this nested table.
+    pub fn column(&self, name: &str) -> Option<&Values> {
+        find(&self.columns, name)
+    }
+
+    /// Number of nested rows.
+    pub fn rows(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0) as usize
+    }
+}
+
+/// A table of activities: the unit of fetching, storing and evaluating.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Number of rows.
+    pub rows: u32,
+    /// Every distinct text of the batch.
+    pub texts: Texts,
+    /// Columns, each with `rows` values.
+    pub columns: Vec<Column>,
+    /// Tables nested under the rows.
+    pub nested: Vec<Nested>,
+}
+
+impl Batch {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The values of a column.
+    pub fn column(&self, name: &str) -> Option<&Values> {
+        find(&self.columns, name)
+    }
+
+    /// The indexes of a text column; `None` when it is missing or of another type.
+    pub fn text_ids(&self, name: &str) -> Option<&[TextId]> {
+        match self.column(name) {
+            Some(Values::Text(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values of an integer column; `None` when it is missing or of another type.
+    pub fn integers(&self, name: &str) -> Option<&[i64]> {
+        match self.column(name) {
+            Some(Values::Integer(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values of a float column; `None` when it is missing or of another type.
+    pub fn numbers(&self, name: &str) -> Option<&[f64]> {
+        match self.column(name) {
+            Some(Values::Number(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The text of one cell; the empty text when absent.
+    pub fn text(&self, name: &str, row: usize) -> &str {
+        let id = self.text_ids(name).and_then(|ids| ids.get(row)).copied().unwrap_or(0);
+        self.texts.get(id)
+    }
+
+    /// The integer of one cell, when present.
+    pub fn integer(&self, name: &str, row: usize) -> Option<i64> {
+        self.integers(name)
+            .and_then(|values| values.get(row))
+            .copied()
+            .filter(|&value| value != ABSENT_INTEGER)
+    }
+
+    /// A nested table.
+    pub fn nested(&self, name: &str) -> Option<&Nested> {
+        self.nested.iter().find(|nested| nested.name == name)
+    }
+
+    /// Adds a column, or replaces the one of that name.
+    pub fn set_column(&mut self, name: &str, values: Values) {
+        match self.columns.iter_mut().find(|column| column.name == name) {
+            Some(column) => column.values = values,
+            None => self.columns.push(Column { name: name.to_owned(), values }),
+        }
+    }
+
+    /// Checks every offset, index and length of a table that came from outside.
+    ///
+    /// # Errors
+    /// The first thing found wrong, with the place of it. A batch that passes can be read by every
+    /// accessor here without meeting an index that leads nowhere.
+    pub fn check(&self) -> Result<(), TableError> {
+        let texts = &self.texts;
+        let fail = |message: String| Err(TableError { message });
+        if texts.ends.first() != Some(&0) {
+            return fail("text 0 is not the empty text".to_owned());
+        }
+        let mut before = 0;
+        for (index, &end) in texts.ends.iter().enumerate() {
+            if end < before || !texts.bytes.is_char_boundary(end as usize) {
+                return fail(format!(
+                    "text {index} ends at byte {end}, which is before its start or inside a character"
+                ));
+            }
+            before = end;
+        }
+        if before as usize != texts.bytes.len() {
+            return fail(format!(
+                "the texts end at byte {before}, but the blob has {} bytes",
+                texts.bytes.len()
+            ));
+        }
+        check_columns(&self.columns, self.rows as usize, texts.len(), "")?;
+        for (index, nested) in self.nested.iter().enumerate() {
+            let name = printable(&nested.name);
+            if self.nested.iter().take(index).any(|other| other.name == nested.name) {
+                return fail(format!("nested table `{name}` occurs twice"));
+            }
+            if nested.ends.len() != self.rows as usize {
+                return fail(format!(
+                    "nested table `{name}` has {} ends for {} rows",
+                    nested.ends.len(),
+                    self.rows
+                ));
+            }
+            if nested.ends.windows(2).any(|pair| matches!(pair, [a, b] if a > b)) {
+                return fail(format!("the ends of nested table `{name}` fall"));
+            }
+            check_columns(&nested.columns, nested.rows(), texts.len(), &format!("{name}."))?;
+        }
+        Ok(())
+    }
+
+    /// Copies the batch with only the named columns and nested tables, in the order given.
+    ///
+    /// Texts are kept whole: sharing one dictionary is what makes the copy cheap.
+    #[must_use]
+    pub fn project(&self, columns: &[String], nested: &[String]) -> Self {
+        Self {
+            rows: self.rows,
+            texts: self.texts.clone(),
+            columns: columns
+                .iter()
+                .filter_map(|name| self.columns.iter().find(|column| column.name == *name))
+                .cloned()
+                .collect(),
+            nested: nested
+                .iter()
+                .filter_map(|name| self.nested.iter().find(|table| table.name == *name))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Copies the chosen rows into a new batch with a dictionary of its own.
+    ///
+    /// Rows that do not exist are passed over.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let mut builder = BatchBuilder::new();
+        for &row in rows.iter().filter(|&&row| row < self.len()) {
+            builder.begin_row();
+            for column in &self.columns {
+                copy_cell(
+                    &mut builder,
+                    &self.texts,
+                    column,
+                    row,
+                    |builder, name, cell| match cell {
+                        Cell::Text(text) => builder.text(name, text),
+                        Cell::Integer(value) => builder.integer(name, value),
+                        Cell::Number(value) => builder.number(name, value),
+                    },
+                );
+            }
+            for nested in &self.nested {
+                for inner in nested.range(row) {
+                    builder.begin_nested(&nested.name);
+                    for column in &nested.columns {
+                        copy_cell(
+                            &mut builder,
+                            &self.texts,
+                            column,
+                            inner,
+                            |builder, name, cell| {
+                                if let Cell::Text(text) = cell {
+                                    builder.nested_text(&nested.name, name, text);
+                                } else if let Cell::Integer(value) = cell {
+                                    builder.nested_integer(&nested.name, name, value);
+                                }
+                            },
+                        );
+                    }
+                }
+            }
+        }
+        builder.finish()
+    }
+}
+
+enum Cell<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Number(f64),
+}
+
+fn copy_cell(
+    builder: &mut BatchBuilder,
+    texts: &Texts,
+    column: &Column,
+    row: usize,
+    set: impl Fn(&mut BatchBuilder, &str, Cell<'_>),
+) {
+    match &column.values {
+        Values::Text(ids) => {
+            if let Some(&id) = ids.get(row).filter(|&&id| id != 0) {
+                set(builder, &column.name, Cell::Text(texts.get(id)));
+            }
+        }
+        Values::Integer(values) => {
+            if let Some(&value) = values.get(row).filter(|&&value| value != ABSENT_INTEGER) {
+                set(builder, &column.name, Cell::Integer(value));
+            }
+        }
+        Values::Number(values) => {
+            if let Some(&value) = values.get(row).filter(|value| !value.is_nan()) {
+                set(builder, &column.name, Cell::Number(value));
+            }
+        }
+    }
+}
+
+fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Values> {
+    columns.iter().find(|column| column.name == name).map(|column| &column.values)
+}
+
+fn check_columns(
+    columns: &[Column],
+    rows: usize,
+    texts: usize,
+    prefix: &str,
+) -> Result<(), TableError> {
+    for (index, column) in columns.iter().enumerate() {
+        let name = printable(&column.name);
+        if columns.iter().take(index).any(|other| other.name == column.name) {
+            return Err(TableError { message: format!("column `{prefix}{name}` occurs twice") });
+        }
+        if column.values.len() != rows {
+            return Err(TableError {
+                message: format!(
+                    "column `{prefix}{name}` has {} values for {rows} rows",
+                    column.values.len()
+                ),
+            });
+        }
+        if let Values::Text(ids) = &column.values
+            && let Some(id) = ids.iter().find(|&&id| id as usize >= texts)
+        {
+            return Err(TableError {
+                message: format!(
+                    "column `{prefix}{name}` points at text {id}, but there are {texts} texts"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Names come from plugins: keep them short and printable in messages.
+fn printable(name: &str) -> String {
+    name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// What is wrong with a table that came from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableError {
+    message: String,
+}
+
+impl TableError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for TableError {}
+
+/// Builds a [`Batch`] row by row, keeping every distinct text once.
+///
+/// A cell that is not set is absent. A column comes into being at its first value, so absent
+/// columns cost nothing.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    rows: usize,
+    dictionary: Dictionary,
+    columns: Vec<Column>,
+    nested: Vec<Nested>,
+    /// Where the last look-up of a column ended: cells are usually set in the same order every row.
+    next: usize,
+    full: bool,
+}
+
+impl BatchBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a row; every `text`, `integer`, `number` and nested call after it belongs to it.
+    pub fn begin_row(&mut self) {
+        self.close_nested();
+        self.rows += 1;
+        self.next = 0;
+    }
+
+    /// Number of rows started.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Index of a text in the batch's dictionary; 0 for the empty text.
+    pub fn intern(&mut self, text: &str) -> TextId {
+        let id = self.dictionary.intern(text);
+        if id.is_none() {
+            self.full = true;
+        }
+        id.unwrap_or(0)
+    }
+
+    /// Sets a text cell of the current row; the empty text leaves it absent.
+    pub fn text(&mut self, name: &str, text: &str) {
+        if !text.is_empty() {
+            let id = self.intern(text);
+            self.text_id(name, id);
+        }
+    }
+
+    /// Sets a text cell of the current row to an interned text.
+    pub fn text_id(&mut self, name: &str, id: TextId) {
+        let rows = self.rows;
+        if id != 0
+            && let Some(column) = slot(&mut self.columns, &mut self.next, name, Kind::Text)
+        {
+            set(&mut column.values, rows, Cell::Integer(i64::from(id)));
+        }
+    }
+
+    /// Sets an integer cell of the current row.
+    pub fn integer(&mut self, name: &str, value: i64) {
+        let rows = self.rows;
+        if let Some(column) = slot(&mut self.columns, &mut self.next, name, Kind::Integer) {
+            set(&mut column.values, rows, Cell::Integer(value));
+        }
+    }
+
+    /// Sets a flag of the current row: 1 or 0.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        self.integer(name, i64::from(value));
+    }
+
+    /// Sets a float cell of the current row.
+    pub fn number(&mut self, name: &str, value: f64) {
+        let rows = self.rows;
+        if let Some(column) = slot(&mut self.columns, &mut self.next, name, Kind::Number) {
+            set(&mut column.values, rows, Cell::Number(value));
+        }
+    }
+
+    /// Starts a nested row of table `table` under the current row.
+    pub fn begin_nested(&mut self, table: &str) {
+        let rows = self.rows;
+        let nested = self.table(table);
+        nested.ends.resize(rows, nested.ends.last().copied().unwrap_or(0));
+        if let Some(end) = nested.ends.last_mut() {
+            *end += 1;
+        }
+    }
+
+    /// Sets a text cell of the nested row begun last.
+    pub fn nested_text(&mut self, table: &str, name: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let id = self.intern(text);
+        let nested = self.table(table);
+        let rows = nested.rows();
+        let mut next = 0;
+        if let Some(column) = slot(&mut nested.columns, &mut next, name, Kind::Text) {
+            set(&mut column.values, rows, Cell::Integer(i64::from(id)));
+        }
+    }
+
+    /// Sets an integer cell of the nested row begun last.
+    pub fn nested_integer(&mut self, table: &str, name: &str, value: i64) {
+        let nested = self.table(table);
+        let rows = nested.rows();
+        let mut next = 0;
+        if let Some(column) = slot(&mut nested.columns, &mut next, name, Kind::Integer) {
+            set(&mut column.values, rows, Cell::Integer(value));
+        }
+    }
+
+    /// The batch, with every column filled up to the number of rows.
+    #[must_use]
+    pub fn finish(mut self) -> Batch {
+        self.close_nested();
+        for column in &mut self.columns {
+            fill(&mut column.values, self.rows);
+        }
+        for nested in &mut self.nested {
+            let rows = nested.rows();
+            for column in &mut nested.columns {
+                fill(&mut column.values, rows);
+            }
+        }
+        Batch {
+            rows: self.rows as u32,
+            texts: self.dictionary.texts,
+            columns: self.columns,
+            nested: self.nested,
+        }
+    }
+
+    /// Whether a text did not fit any more (4 GiB of text or 2^32 texts) and was left out.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    fn close_nested(&mut self) {
+        let rows = self.rows;
+        for nested in &mut self.nested {
+            nested.ends.resize(rows, nested.ends.last().copied().unwrap_or(0));
+        }
+    }
+
+    fn table(&mut self, name: &str) -> &mut Nested {
+        let index = match self.nested.iter().position(|nested| nested.name == name) {
+            Some(index) => index,
+            None => {
+                self.nested.push(Nested {
+                    name: name.to_owned(),
+                    ends: vec![0; self.rows.saturating_sub(1)],
+                    columns: Vec::new(),
+                });
+                self.nested.len() - 1
+            }
+        };
+        #[expect(clippy::indexing_slicing, reason = "the index was found or pushed just above")]
+        &mut self.nested[index]
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Text,
+    Integer,
+    Number,
+}
+
+/// The column of that name and type, made on first use; `None` if it exists with another type.
+fn slot<'a>(
+    columns: &'a mut Vec<Column>,
+    next: &mut usize,
+    name: &str,
+    kind: Kind,
+) -> Option<&'a mut Column> {
+    let guess = columns.get(*next).is_some_and(|column| column.name == name);
+    let index = if guess {
+        *next
+    } else {
+        columns.iter().position(|column| column.name == name).unwrap_or_else(|| {
+            columns.push(Column {
+                name: name.to_owned(),
+                values: match kind {
+                    Kind::Text => Values::Text(Vec::new()),
+                    Kind::Integer => Values::Integer(Vec::new()),
+                    Kind::Number => Values::Number(Vec::new()),
+                },
+            });
+            columns.len() - 1
+        })
+    };
+    *next = index + 1;
+    columns.get_mut(index).filter(|column| match column.values {
+        Values::Text(_) => kind == Kind::Text,
+        Values::Integer(_) => kind == Kind::Integer,
+        Values::Number(_) => kind == Kind::Number,
+    })
+}
+
+/// Writes the last of `rows` rows, filling the rows before it that were never set.
+fn set(values: &mut Values, rows: usize, cell: Cell<'_>) {
+    let Some(before) = rows.checked_sub(1) else { return };
+    match (values, cell) {
+        (Values::Text(values), Cell::Integer(id)) => {
+            values.resize(before, 0);
+            values.push(id as u32);
+        }
+        (Values::Integer(values), Cell::Integer(value)) => {
+            values.resize(before, ABSENT_INTEGER);
+            values.push(value);
+        }
+        (Values::Number(values), Cell::Number(value)) => {
+            values.resize(before, f64::NAN);
+            values.push(value);
+        }
+        _ => {}
+    }
+}
+
+fn fill(values: &mut Values, rows: usize) {
+    match values {
+        Values::Text(values) => values.resize(rows, 0),
+        Values::Integer(values) => values.resize(rows, ABSENT_INTEGER),
+        Values::Number(values) => values.resize(rows, f64::NAN),
+    }
+}
+
+/// Texts with a way back from a text to its index.
+#[derive(Debug)]
+struct Dictionary {
+    texts: Texts,
+    /// First index by hash of the text; clashes go on in `chains`.
+    by_hash: HashMap<u64, TextId, PassThrough>,
+    /// Next index with the same hash, 0 for none; one entry a text.
+    chains: Vec<TextId>,
+    hasher: RandomState,
+}
+
+impl Default for Dictionary {
+    fn default() -> Self {
+        Self {
+            texts: Texts::default(),
+            by_hash: HashMap::default(),
+            chains: vec![0],
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Dictionary {
+    fn intern(&mut self, text: &str) -> Option<TextId> {
+        if text.is_empty() {
+            return Some(0);
+        }
+        let hash = self.hasher.hash_one(text);
+        let first = self.by_hash.get(&hash).copied().unwrap_or(0);
+        let mut id = first;
+        while id != 0 {
+            if self.texts.get(id) == text {
+                return Some(id);
+            }
+            id = self.chains.get(id as usize).copied().unwrap_or(0);
+        }
+        let id = self.texts.push(text)?;
+        self.chains.push(first);
+        self.by_hash.insert(hash, id);
+        Some(id)
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct PassThrough;
+
+impl BuildHasher for PassThrough {
+    type Hasher = Same;
+    fn build_hasher(&self) -> Same {
+        Same(0)
+    }
+}
+
+struct Same(u64);
+
+impl std::hash::Hasher for Same {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}

@@ -1,0 +1,1 @@
+//! Plugins as typed Rust values: compile, cache, limits.

@@ -1,0 +1,1 @@
+//! Write a casbah plugin in Rust.

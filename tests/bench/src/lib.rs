@@ -1,0 +1,1 @@
+//! Benchmarks of the hot path, as ratios within one run.

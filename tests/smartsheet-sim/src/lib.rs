@@ -1,0 +1,1 @@
+//! A simulated Smartsheet on loopback, with a made-up company.
