@@ -1,0 +1,388 @@
+//! The command line: what can be said, and the help that teaches it.
+//!
+//! It is not where anything happens; `command` does the work.
+
+use std::path::PathBuf;
+
+use casbah_model::{ConnectionName, Severity, TenantName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches what people do in the cloud apps of an organization.
+#[derive(Debug, Parser)]
+#[command(
+    name = "casbah",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "\
+Exit codes: 0 done; 1 failed, or found what it was asked to look for; 2 not understood.
+Settings come from flags, then CASBAH_... in the environment, then casbah.toml, then defaults;
+`casbah config check` shows what holds and where it comes from.
+
+Try it on a saved audit log, without any set-up:
+  casbah scan --app smartsheet events.json
+Watch an app:
+  casbah connect smartsheet --name acme
+  casbah run"
+)]
+pub struct Cli {
+    /// Settings for everything.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Settings for everything.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Settings for everything")]
+pub struct Global {
+    /// Settings file [default: casbah.toml in the current folder, if there is one]
+    #[arg(long, global = true, env = "CASBAH_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept [default: casbah-data]
+    #[arg(long, global = true, env = "CASBAH_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Whose data [default: default]
+    #[arg(long, global = true, env = "CASBAH_TENANT", value_name = "NAME")]
+    pub tenant: Option<TenantName>,
+    /// Policy files to use instead of the built-in ones
+    #[arg(long, global = true, env = "CASBAH_POLICIES", value_name = "DIR")]
+    pub policies: Option<PathBuf>,
+    /// How lists are printed [default: table]
+    #[arg(long, global = true, env = "CASBAH_FORMAT", value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// What is logged to stderr, e.g. `debug` or `casbah_connect=trace` [default: warn]
+    #[arg(long, global = true, env = "CASBAH_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Looks through saved audit logs and prints the alerts; needs no set-up and keeps nothing
+    Scan(ScanArgs),
+    /// Prints saved audit logs as normalized activities, one JSON object a line
+    Normalize(NormalizeArgs),
+    /// Connects an app: asks for consent, keeps the token encrypted, tests the connection
+    Connect(ConnectArgs),
+    /// Fetches and evaluates all connections until told to stop
+    Run(RunArgs),
+    /// Lists and manages connections
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
+    /// Shows what was done in the apps
+    #[command(subcommand)]
+    Activity(ActivityCommand),
+    /// Shows what was noticed
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Shows and tests policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Shows the loaded plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Checks and compacts the store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Shows the settings and where they come from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints completions for a shell
+    #[command(after_help = "For bash: casbah completions bash > /etc/bash_completion.d/casbah")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `scan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A file holds a page as the app answered it ({\"data\": [...]}), a JSON array of events, or one event a
+line; .gz and .zst are unpacked; `-` is stdin.
+
+  casbah scan --app smartsheet events.json
+  zcat old.json.gz | casbah scan --app smartsheet -
+  casbah scan --app smartsheet --policies my-policies --format json events.ndjson
+
+Exit code 1 when there are alerts, so that scripts can ask for it.")]
+pub struct ScanArgs {
+    /// The app that the files come from, e.g. smartsheet
+    #[arg(long, value_name = "APP")]
+    pub app: String,
+    /// Settings of the adapter as JSON, e.g. {"kinds": {"AUTHENTICATION.LOGIN": "login"}}
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub settings: String,
+    /// Domains of the organization; everybody else is external. Repeat or separate by commas
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    pub domain: Vec<String>,
+    /// The files; `-` for stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `normalize`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Columns are named as in the published vocabulary (wit/vocabulary.md); absent ones are left out.
+
+  casbah normalize --app smartsheet events.json | jq -r '[.time, .actor, .kind] | @tsv'")]
+pub struct NormalizeArgs {
+    /// The app that the files come from, e.g. smartsheet
+    #[arg(long, value_name = "APP")]
+    pub app: String,
+    /// Settings of the adapter as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub settings: String,
+    /// The files; `-` for stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `connect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Secrets are never taken from the command line: they are asked for, or read from a file
+(--client-secret-file, --token-file) or from the environment (CASBAH_CLIENT_ID,
+CASBAH_CLIENT_SECRET, CASBAH_TOKEN).
+
+  casbah connect smartsheet --name acme
+  casbah connect smartsheet --name acme --region eu --token-file token.txt
+
+The consent page opens where you are signed in as an administrator; casbah waits for its answer on a
+loopback address, which must be registered with the app as the redirect address. With --paste it
+takes the address that the browser ended up at instead.")]
+pub struct ConnectArgs {
+    /// The app, e.g. smartsheet
+    pub app: String,
+    /// Name of the connection
+    #[arg(long, value_name = "NAME")]
+    pub name: ConnectionName,
+    /// Where the app runs, e.g. us, eu, au, gov
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Base address of the app's data interface instead of the region's
+    #[arg(long, value_name = "URL")]
+    pub api_base: Option<String>,
+    /// Base address of the app's sign-in pages instead of the region's
+    #[arg(long, value_name = "URL")]
+    pub sign_in: Option<String>,
+    /// Client id of the app registration [otherwise CASBAH_CLIENT_ID, otherwise asked for]
+    #[arg(long, env = "CASBAH_CLIENT_ID", value_name = "ID")]
+    pub client_id: Option<String>,
+    /// File with the client secret
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// File with a token made by hand in the app; `-` asks for it. No sign-in is needed then
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Port of the loopback address that waits for the answer
+    #[arg(long, default_value_t = 8765, value_name = "PORT")]
+    pub port: u16,
+    /// Ask for the address the browser ended up at, rather than wait for it
+    #[arg(long)]
+    pub paste: bool,
+    /// How far back to fetch at first [default: 7]
+    #[arg(long, value_name = "DAYS")]
+    pub backfill_days: Option<u32>,
+    /// Requests a minute at most [default: what the app allows]
+    #[arg(long, value_name = "N")]
+    pub requests_per_minute: Option<u32>,
+    /// Name of a budget of requests that several connections share
+    #[arg(long, value_name = "NAME")]
+    pub budget: Option<String>,
+    /// Domains of the organization; everybody else is external [default: learned from the users]
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    pub domain: Vec<String>,
+    /// Settings of the adapter as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub settings: String,
+    /// Replace a connection of that name
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stops cleanly on Ctrl-C and SIGTERM: what is being written is finished, nothing is lost.
+While it runs, the other commands talk to it.")]
+pub struct RunArgs {
+    /// Stop once everything is fetched and evaluated, rather than wait for more
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// What to do with connections.
+#[derive(Debug, Subcommand)]
+pub enum ConnectionCommand {
+    /// Lists them with state, last activity, lag, calls, throttles and accounts
+    List,
+    /// Asks the app who we are, whether we are an administrator and may read events
+    Test {
+        /// Name of the connection
+        name: ConnectionName,
+    },
+    /// Fetches again
+    Enable {
+        /// Name of the connection
+        name: ConnectionName,
+    },
+    /// Stops fetching and keeps everything
+    Disable {
+        /// Name of the connection
+        name: ConnectionName,
+    },
+    /// Revokes the token at the app and forgets the connection; its activities are kept
+    Remove {
+        /// Name of the connection
+        name: ConnectionName,
+        /// Forget it even if the app can't be reached to revoke the token
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// What to do with activities.
+#[derive(Debug, Subcommand)]
+pub enum ActivityCommand {
+    /// Lists activities, newest first
+    #[command(after_help = "\
+A filter is COLUMN=VALUE, COLUMN!=VALUE or COLUMN~PART; several must all hold. Columns are those of the
+published vocabulary, `fields.NAME` for what only the app knows.
+
+  casbah activity list --since 24h kind=export
+  casbah activity list --since 2026-11-01 --until 2026-11-02 actor=ana@example.com object.kind=sheet")]
+    List {
+        /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Up to this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+        /// Go on where an earlier page ended: the `next` it printed
+        #[arg(long, value_name = "SEQUENCE")]
+        before: Option<u64>,
+        /// Filters
+        #[arg(value_name = "FILTER")]
+        filters: Vec<String>,
+    },
+    /// Shows one activity with everything the app said
+    Show {
+        /// Its sequence number
+        sequence: u64,
+    },
+}
+
+/// What to do with alerts.
+#[derive(Debug, Subcommand)]
+pub enum AlertCommand {
+    /// Lists alerts, newest first
+    List {
+        /// Only of this policy
+        #[arg(long, value_name = "NAME")]
+        policy: Option<String>,
+        /// Only this severity and worse
+        #[arg(long, value_name = "SEVERITY")]
+        severity: Option<Severity>,
+        /// Only closed ones, or all [default: open ones]
+        #[arg(long, value_name = "STATE")]
+        state: Option<AlertStateArg>,
+        /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Shows one alert with its evidence
+    Show {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Marks an alert as looked at and done with
+    Close {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Marks a closed alert as open again
+    Reopen {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+}
+
+/// Which alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AlertStateArg {
+    /// Not looked at yet.
+    Open,
+    /// Done with.
+    Closed,
+    /// Both.
+    All,
+}
+
+/// What to do with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Lists the policies in force
+    List,
+    /// Checks policy files and says everything that is wrong with them
+    Check {
+        /// Files or folders [default: the policies in force]
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Runs the tests that policy files carry
+    Test {
+        /// Files or folders [default: the policies in force]
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Prints a policy file
+    Show {
+        /// Name of the policy
+        name: String,
+    },
+}
+
+/// What to do with plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Lists the plugins with versions, digests and times
+    List,
+}
+
+/// What to do with the store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Reads everything and says what is damaged
+    Check,
+    /// Writes the ordered view anew, without the space that deleted things took
+    Compact,
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Checks the settings and shows each with where it comes from
+    Check,
+}
