@@ -182,7 +182,7 @@ pub struct ConnectArgs {
     #[arg(long, value_name = "URL")]
     pub sign_in: Option<String>,
     /// Client id of the app registration [otherwise CASBAH_CLIENT_ID, otherwise asked for]
-    #[arg(long, env = "CASBAH_CLIENT_ID", value_name = "ID")]
+    #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
     /// File with the client secret
     #[arg(long, value_name = "FILE")]

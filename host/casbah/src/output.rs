@@ -1,27 +1,75 @@
-//! Results on stdout, as a table or as JSON lines; talk on stderr.
+//! Results on stdout, as a table or as JSON lines; talk on stderr; questions where somebody answers.
+//!
+//! A command does not know whether it runs at the terminal or inside a running casbah on behalf of a
+//! client (see `control`): it speaks to a [`Console`].
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::cli::Format;
 
-/// Where a command's results and talk go: the terminal, or the client of a running casbah.
-pub struct Output<'a> {
+/// Somebody who reads results and answers questions.
+pub trait Console: Send {
     /// Results.
-    pub out: &'a mut (dyn Write + Send),
-    /// Talk, progress and errors.
-    pub talk: &'a mut (dyn Write + Send),
+    ///
+    /// # Errors
+    /// When nobody takes them any more.
+    fn out(&mut self, text: &str) -> io::Result<()>;
+
+    /// Talk, progress and errors; a failure to say something is nobody's business.
+    fn talk(&mut self, text: &str);
+
+    /// Asks for a line; a secret one is not echoed.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    fn ask(&mut self, question: &str, secret: bool) -> io::Result<String>;
+}
+
+/// The terminal, or whatever the standard streams are.
+pub struct Terminal;
+
+impl Console for Terminal {
+    fn out(&mut self, text: &str) -> io::Result<()> {
+        io::stdout().lock().write_all(text.as_bytes())
+    }
+
+    fn talk(&mut self, text: &str) {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    fn ask(&mut self, question: &str, secret: bool) -> io::Result<String> {
+        if secret && io::stdin().is_terminal() {
+            return rpassword::prompt_password(format!("{question}: "));
+        }
+        self.talk(&format!("{question}: "));
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nobody answered"));
+        }
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+/// Where a command's results, talk and questions go.
+pub struct Output {
+    console: Box<dyn Console>,
     /// How lists are printed.
     pub format: Format,
     /// Columns of the terminal; `None` when the results don't go to one.
     pub width: Option<u16>,
 }
 
-impl Output<'_> {
+impl Output {
+    /// Output to a console.
+    pub fn new(console: Box<dyn Console>, format: Format, width: Option<u16>) -> Self {
+        Self { console, format, width }
+    }
+
     /// Prints a list: as a table with these headings, or every item as a JSON object on a line.
     ///
     /// # Errors
@@ -38,10 +86,8 @@ impl Output<'_> {
                     self.json(item)?;
                 }
             }
+            Format::Table if items.is_empty() => {}
             Format::Table => {
-                if items.is_empty() {
-                    return Ok(());
-                }
                 let mut table = Table::new();
                 table.load_preset(NOTHING).set_header(headings.to_vec());
                 match self.width {
@@ -54,7 +100,7 @@ impl Output<'_> {
                     table.add_row(row(item).iter().map(|cell| printable(cell)));
                 }
                 for line in table.lines() {
-                    writeln!(self.out, "{}", line.trim_end())?;
+                    self.line(line.trim_end())?;
                 }
             }
         }
@@ -66,8 +112,9 @@ impl Output<'_> {
     /// # Errors
     /// When the output can't be written.
     pub fn json(&mut self, item: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut *self.out, item)?;
-        writeln!(self.out)?;
+        let mut text = serde_json::to_string(item)?;
+        text.push('\n');
+        self.console.out(&text)?;
         Ok(())
     }
 
@@ -76,13 +123,21 @@ impl Output<'_> {
     /// # Errors
     /// When the output can't be written.
     pub fn line(&mut self, text: &str) -> Result<()> {
-        writeln!(self.out, "{text}")?;
+        self.console.out(&format!("{text}\n"))?;
         Ok(())
     }
 
-    /// Says something to the person in front of it; a failure to do so is nobody's business.
+    /// Says a line to the person in front of it.
     pub fn say(&mut self, text: &str) {
-        let _ = writeln!(self.talk, "{text}");
+        self.console.talk(&format!("{text}\n"));
+    }
+
+    /// Asks the person in front of it.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn ask(&mut self, question: &str, secret: bool) -> Result<String> {
+        self.console.ask(question, secret).with_context(|| format!("asking for the {question}"))
     }
 }
 
@@ -104,7 +159,9 @@ pub fn terminal_width() -> Option<u16> {
     if !io::stdout().is_terminal() {
         return None;
     }
-    Table::new().set_content_arrangement(ContentArrangement::Dynamic).width()
+    let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.width()
 }
 
 /// A number of milliseconds as the two largest units, e.g. `3 h 20 min`.
