@@ -1,0 +1,420 @@
+//! `smartsheet-sim`: the simulated Smartsheet as a process of its own, and its log as a file.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::json;
+use smartsheet_sim::{
+    Config, Consent, Counting, Fault, Live, PersonalToken, Pkce, Plan, Rate, Setting, SignIn, Sim,
+    WindowEnd, World,
+};
+
+const AFTER: &str = "\
+Examples:
+  smartsheet-sim --port-file port.txt --fault rate-limited=0.05 --fault cut-body=3x
+  smartsheet-sim --live manual --release 1000        then: curl -X POST ADDRESS/control/release?count=50
+  smartsheet-sim write --events 10000 --out log.jsonl.zst
+
+The one line on stdout is JSON: the addresses, and the tokens that were made up for this run.
+Secrets come from the environment: SMARTSHEET_SIM_CLIENT_SECRET, SMARTSHEET_SIM_TOKEN (a token of
+an administrator) and SMARTSHEET_SIM_MEMBER_TOKEN (one of somebody else); given ones are not shown.
+It stops on SIGINT and SIGTERM.";
+
+/// A simulated Smartsheet on loopback, with a made-up company.
+#[derive(Parser)]
+#[command(version, about, after_help = AFTER, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the audit log to a file, without a server.
+    Write(WriteOut),
+    /// List the faults that can be switched on.
+    Faults,
+}
+
+#[derive(Args)]
+struct PlanArgs {
+    /// Seed of the company and its history.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// How many people, service accounts and guests.
+    #[arg(long, default_value_t = 400)]
+    users: usize,
+    /// How many days the history covers.
+    #[arg(long, default_value_t = 7)]
+    days: u32,
+    /// How many events, incidents included.
+    #[arg(long, default_value_t = 150_000)]
+    events: usize,
+    /// When the history ends: a time such as 2026-11-20T12:00:00Z, `now`, or `now+30m`.
+    #[arg(long, default_value = "now", value_parser = read_end)]
+    end: i64,
+    /// Plant no incidents.
+    #[arg(long)]
+    no_incidents: bool,
+    /// The part of the events that is delivered late.
+    #[arg(long, default_value_t = 0.002)]
+    late: f64,
+    /// How late at most, in minutes.
+    #[arg(long, default_value_t = 90)]
+    late_minutes: u32,
+    /// Shuffle the stream in blocks of so many events.
+    #[arg(long, default_value_t = 0)]
+    disorder: usize,
+}
+
+impl PlanArgs {
+    fn plan(&self) -> Plan {
+        Plan {
+            seed: self.seed,
+            users: self.users,
+            days: self.days,
+            events: self.events,
+            end: self.end,
+            incidents: !self.no_incidents,
+            late: self.late,
+            late_at_most: i64::from(self.late_minutes) * 60_000,
+            disorder: self.disorder,
+        }
+    }
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Where to listen; loopback only.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Write the port to this file once it listens.
+    #[arg(long)]
+    port_file: Option<PathBuf>,
+    /// How the sign-in page answers.
+    #[arg(long, value_enum, default_value_t = ConsentArg::Ask)]
+    consent: ConsentArg,
+    /// Client id of the registered app.
+    #[arg(long, default_value = "casbah-test-client")]
+    client_id: String,
+    /// Client secret of the registered app.
+    #[arg(long, env = "SMARTSHEET_SIM_CLIENT_SECRET", hide_env_values = true, hide = true)]
+    client_secret: Option<String>,
+    /// The registered redirect address; on loopback any port is accepted.
+    #[arg(long, default_value = "http://127.0.0.1/callback")]
+    redirect: String,
+    /// E-mail address of who signs in [default: the first administrator].
+    #[arg(long)]
+    sign_in_as: Option<String>,
+    /// A personal access token of an administrator.
+    #[arg(long, env = "SMARTSHEET_SIM_TOKEN", hide_env_values = true, hide = true)]
+    token: Option<String>,
+    /// A personal access token of somebody who is no administrator.
+    #[arg(long, env = "SMARTSHEET_SIM_MEMBER_TOKEN", hide_env_values = true, hide = true)]
+    member_token: Option<String>,
+    /// Life of access tokens in seconds.
+    #[arg(long, default_value_t = 604_799)]
+    token_life: u64,
+    /// Life of codes in milliseconds.
+    #[arg(long, default_value_t = 599_135)]
+    code_life: u64,
+    /// Answer `{"token": {…}}` instead of the flat form.
+    #[arg(long)]
+    wrapped: bool,
+    /// Do as if PKCE were unknown.
+    #[arg(long)]
+    ignore_pkce: bool,
+    /// Requests in a window; 0 for no limit.
+    #[arg(long, default_value_t = 300)]
+    rate_limit: u32,
+    /// Length of a window in milliseconds.
+    #[arg(long, default_value_t = 60_000)]
+    rate_window: u64,
+    /// Count in windows one after the other instead of a sliding one.
+    #[arg(long)]
+    rate_fixed: bool,
+    /// One budget for all tokens together.
+    #[arg(long)]
+    rate_shared: bool,
+    /// Say in refusals when to come again.
+    #[arg(long)]
+    retry_after: bool,
+    /// The organization has not bought the audit log.
+    #[arg(long)]
+    no_add_on: bool,
+    /// A window opened with `to` stops there for ever.
+    #[arg(long)]
+    window_stops: bool,
+    /// When events appear: all at once, when told to, or by the clock.
+    #[arg(long, value_enum, default_value_t = LiveArg::All)]
+    live: LiveArg,
+    /// With `--live manual`: how many events there are at the start.
+    #[arg(long, default_value_t = 0)]
+    release: usize,
+    /// Compress nothing.
+    #[arg(long)]
+    no_gzip: bool,
+    /// Switch a fault on: NAME=PROBABILITY or NAME=TIMESx, and :VALUE behind; see `faults`.
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Setting>,
+    /// Seed of the faults.
+    #[arg(long, default_value_t = 1)]
+    fault_seed: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ConsentArg {
+    /// Allow without asking.
+    Auto,
+    /// Deny without asking.
+    Deny,
+    /// Show a page with two buttons.
+    Ask,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LiveArg {
+    All,
+    Manual,
+    Clock,
+}
+
+#[derive(Args)]
+struct WriteOut {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// The file to write; `.gz` and `.zst` are compressed, `-` is stdout.
+    #[arg(long)]
+    out: PathBuf,
+    /// Write one answer `{"data": […]}` instead of one event a line.
+    #[arg(long)]
+    page: bool,
+    /// Write the labelled incidents to this file.
+    #[arg(long)]
+    incidents: Option<PathBuf>,
+}
+
+fn read_end(text: &str) -> Result<i64, String> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = since.map_err(|_| "the clock stands before 1970")?.as_secs() as i64 * 1000;
+    let Some(rest) = text.strip_prefix("now") else {
+        return text.parse::<jiff::Timestamp>().map(|time| time.as_millisecond()).map_err(|_| {
+            format!("`{text}` is not a time\nhint: 2026-11-20T12:00:00Z, now, now+30m or now+2h")
+        });
+    };
+    if rest.is_empty() {
+        return Ok(now);
+    }
+    let minutes = rest.strip_prefix('+').and_then(|rest| match rest.strip_suffix('m') {
+        Some(minutes) => minutes.parse::<i64>().ok(),
+        None => rest.strip_suffix('h')?.parse::<i64>().ok()?.checked_mul(60),
+    });
+    match minutes {
+        Some(minutes) => Ok(now + minutes * 60_000),
+        None => Err(format!("`{text}` is not a time\nhint: now+30m or now+2h")),
+    }
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Write(write)) => write.run(),
+        Some(Command::Faults) => list_faults(),
+        None => cli.serve.run(),
+    }
+}
+
+fn list_faults() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for fault in Fault::ALL {
+        writeln!(out, "{:24}{}", fault.name(), fault.meaning())?;
+    }
+    Ok(())
+}
+
+fn talk(text: &str) {
+    // When nobody reads what we say there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+impl Serve {
+    fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let plan = self.plan.plan();
+        let world = Arc::new(World::new(&plan));
+        talk(&format!(
+            "{}: {} users, {} events",
+            world.company().name,
+            world.company().users.len(),
+            world.len()
+        ));
+        let made_up = self.token.is_none().then(random_token);
+        let port_file = self.port_file.clone();
+        let config = self.config(Arc::clone(&world), made_up.clone())?;
+        // Signals are caught before anybody can learn that we are here.
+        let stop = runtime.block_on(async { stop_signal() })?;
+        let sim = Sim::start(config)?;
+        let line = json!({
+            "address": sim.address().to_string(),
+            "apiBase": sim.api_base(),
+            "signIn": sim.sign_in_url(),
+            "token": made_up,
+        });
+        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?;
+        if let Some(path) = port_file {
+            write_port(&path, sim.address().port())?;
+        }
+        runtime.block_on(stop);
+        talk("stopped");
+        Ok(())
+    }
+
+    fn config(self, world: Arc<World>, made_up: Option<String>) -> Result<Config> {
+        let defaults = SignIn::default();
+        let sign_in = SignIn {
+            client_id: self.client_id,
+            client_secret: self.client_secret.unwrap_or(defaults.client_secret),
+            redirect: self.redirect,
+            consent: match self.consent {
+                ConsentArg::Auto => Consent::Allow,
+                ConsentArg::Deny => Consent::Deny,
+                ConsentArg::Ask => Consent::Ask,
+            },
+            user: self.sign_in_as,
+            token_life: Duration::from_secs(self.token_life),
+            code_life: Duration::from_millis(self.code_life),
+            wrapped: self.wrapped,
+            pkce: if self.ignore_pkce { Pkce::Ignore } else { Pkce::Verify },
+        };
+        let mut personal = Vec::new();
+        if let Some(token) = self.token.or(made_up) {
+            personal.push(PersonalToken { token, user: None, scopes: None });
+        }
+        if let Some(token) = self.member_token {
+            let users = &world.company().users;
+            let Some(member) = users.iter().rfind(|user| user.internal() && !user.admin()) else {
+                bail!("nobody is without an administrator's right");
+            };
+            personal.push(PersonalToken { token, user: Some(member.email.clone()), scopes: None });
+        }
+        let rate = Rate {
+            limit: self.rate_limit,
+            window: Duration::from_millis(self.rate_window),
+            counting: if self.rate_fixed { Counting::Fixed } else { Counting::Sliding },
+            shared: self.rate_shared,
+            retry_after: self.retry_after,
+        };
+        Ok(Config {
+            listen: self.listen,
+            sign_in,
+            personal,
+            rate,
+            add_on: !self.no_add_on,
+            window_end: if self.window_stops { WindowEnd::Stops } else { WindowEnd::RunsOn },
+            live: match self.live {
+                LiveArg::All => Live::All,
+                LiveArg::Manual => Live::Manual(self.release),
+                LiveArg::Clock => Live::Clock,
+            },
+            gzip: !self.no_gzip,
+            faults: self.faults,
+            fault_seed: self.fault_seed,
+            ..Config::new(world)
+        })
+    }
+}
+
+fn random_token() -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    (0..37)
+        .filter_map(|_| LETTERS.get(rand::random_range(0..LETTERS.len())))
+        .map(|&letter| char::from(letter))
+        .collect()
+}
+
+/// Written aside and renamed, so that who waits for the file never reads half a number.
+fn write_port(path: &std::path::Path, port: u16) -> Result<()> {
+    let aside = path.with_extension("part");
+    fs::write(&aside, port.to_string())
+        .and_then(|()| fs::rename(&aside, path))
+        .with_context(|| format!("cannot write the port to `{}`", path.display()))
+}
+
+/// Resolves when the process is asked to stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+impl WriteOut {
+    fn run(self) -> Result<()> {
+        let world = World::new(&self.plan.plan());
+        let name = self.out.display().to_string();
+        let raw: Box<dyn Write> = match name.as_str() {
+            "-" => Box::new(std::io::stdout().lock()),
+            _ => Box::new(
+                fs::File::create(&self.out).with_context(|| format!("cannot create `{name}`"))?,
+            ),
+        };
+        let failed = || format!("cannot write to `{name}`");
+        if name.ends_with(".gz") {
+            let mut out = flate2::write::GzEncoder::new(raw, flate2::Compression::new(6));
+            self.events(&world, &mut out).with_context(failed)?;
+            out.finish().with_context(failed)?;
+        } else if name.ends_with(".zst") {
+            let mut out = zstd::Encoder::new(raw, 3).with_context(failed)?;
+            self.events(&world, &mut out).with_context(failed)?;
+            out.finish().with_context(failed)?;
+        } else {
+            let mut out = std::io::BufWriter::new(raw);
+            self.events(&world, &mut out).with_context(failed)?;
+            out.flush().with_context(failed)?;
+        }
+        if let Some(path) = &self.incidents {
+            let text = serde_json::to_string_pretty(world.incidents())?;
+            fs::write(path, text + "\n")
+                .with_context(|| format!("cannot write to `{}`", path.display()))?;
+        }
+        talk(&format!("{} events written to {name}", world.len()));
+        Ok(())
+    }
+
+    fn events(&self, world: &World, out: &mut dyn Write) -> std::io::Result<()> {
+        if self.page {
+            out.write_all(b"{\"moreAvailable\":false,\"data\":[")?;
+        }
+        let mut text = String::new();
+        for at in 0..world.len() {
+            if self.page && at > 0 {
+                text.push(',');
+            }
+            world.write_event(&mut text, at, false);
+            if !self.page {
+                text.push('\n');
+            }
+            if text.len() > 1 << 16 {
+                out.write_all(text.as_bytes())?;
+                text.clear();
+            }
+        }
+        out.write_all(text.as_bytes())?;
+        if self.page { out.write_all(b"]}\n") } else { Ok(()) }
+    }
+}
