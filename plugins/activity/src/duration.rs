@@ -1,0 +1,91 @@
+//! Lengths of time as policies write them.
+//!
+//! It is not a calendar: a day is 24 hours.
+
+use crate::json::shown;
+
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// Units, longest first.
+const UNITS: [(&str, i64, &str); 4] =
+    [("d", DAY, "day"), ("h", HOUR, "hour"), ("m", MINUTE, "minute"), ("s", SECOND, "second")];
+
+/// A default day of lateness.
+pub(crate) const ONE_DAY: i64 = DAY;
+
+/// The longest length of time that is accepted, ms.
+const LONGEST: i64 = 90 * DAY;
+
+/// Reads `90s`, `5m`, `24h`, `7d`; returns milliseconds.
+pub(crate) fn parse(text: &str) -> Result<i64, String> {
+    let wrong = || {
+        format!(
+            "`{}` is not a length of time\nhint: write a whole number with a unit: `90s`, `5m`, `24h` or `7d`",
+            shown(text)
+        )
+    };
+    let (unit, length, _) =
+        UNITS.iter().find(|(unit, ..)| text.ends_with(unit)).ok_or_else(wrong)?;
+    let number = text.strip_suffix(unit).unwrap_or(text);
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    number
+        .parse::<i64>()
+        .ok()
+        .and_then(|number| number.checked_mul(*length))
+        .filter(|length| *length <= LONGEST)
+        .ok_or_else(|| format!("`{}` is too long; at most `90d`", shown(text)))
+}
+
+/// Writes milliseconds as a person would say it: `5 minutes`, `1 hour`, `90 seconds`.
+pub(crate) fn spoken(length: i64) -> String {
+    for (_, unit, name) in UNITS {
+        if length >= unit && length % unit == 0 {
+            let number = length / unit;
+            return format!("{number} {name}{}", if number == 1 { "" } else { "s" });
+        }
+    }
+    format!("{length} ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_whole_numbers_with_a_unit() {
+        assert_eq!(parse("90s"), Ok(90_000));
+        assert_eq!(parse("5m"), Ok(300_000));
+        assert_eq!(parse("24h"), Ok(86_400_000));
+        assert_eq!(parse("7d"), Ok(604_800_000));
+        assert_eq!(parse("0s"), Ok(0));
+        for text in [
+            "",
+            "5",
+            "m",
+            "-5m",
+            "1.5h",
+            "5 m",
+            "5min",
+            "1h30m",
+            "91d",
+            "99999999999999999999s",
+            "5µ",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn speaks_in_the_longest_unit_that_fits() {
+        for (text, said) in
+            [("60s", "1 minute"), ("90s", "90 seconds"), ("24h", "1 day"), ("7d", "7 days")]
+        {
+            assert_eq!(spoken(parse(text).unwrap()), said);
+        }
+    }
+}

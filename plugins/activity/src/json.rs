@@ -1,0 +1,174 @@
+//! A JSON tree that borrows its texts, and places within it.
+//!
+//! Settings are read anew for every batch, so reading them must cost little: `serde_json::Value`
+//! copies every text and builds a tree map for every object. It is not a JSON parser of its own.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// A value, as written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Json<'a> {
+    Null,
+    Flag(bool),
+    Integer(i64),
+    Number(f64),
+    Text(Cow<'a, str>),
+    List(Vec<Json<'a>>),
+    Map(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+impl<'a> Json<'a> {
+    /// Reads a JSON text.
+    pub(crate) fn read(text: &'a str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// What kind of value it is, for messages.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Flag(_) => "true or false",
+            Self::Integer(_) => "an integer",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a table of keys",
+        }
+    }
+}
+
+/// The value as a person would type it, cut short.
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Flag(value) => write!(f, "{value}"),
+            Self::Integer(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::Text(text) => f.write_str(&shown(text)),
+            Self::List(_) => f.write_str("[…]"),
+            Self::Map(_) => f.write_str("{…}"),
+        }
+    }
+}
+
+/// What somebody typed, printable and at most 80 characters long.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown: String =
+        text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+struct Reading;
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Flag(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Integer(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(i64::try_from(value).map_or(Json::Number(value as f64), Json::Integer))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Json<'de>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(value) = access.next_element()? {
+            list.push(value);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json<'de>, A::Error> {
+        let mut map = Vec::new();
+        while let Some(key) = access.next_key::<Json<'de>>()? {
+            let value = access.next_value()?;
+            if let Json::Text(key) = key {
+                map.push((key, value));
+            }
+        }
+        Ok(Json::Map(map))
+    }
+}
+
+impl<'de> Deserialize<'de> for Json<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reading)
+    }
+}
+
+/// A place in the tree; becomes a JSON pointer only when there is something to say about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'a> {
+    Root,
+    Key(&'a Place<'a>, &'a str),
+    Index(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(above, key) => {
+                write!(f, "{above}/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+            Self::Index(above, index) => write!(f, "{above}/{index}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards the borrowing: a text without escapes must not be copied.
+    #[test]
+    fn reads_every_kind_of_value_and_borrows_plain_texts() {
+        let json = Json::read(r#"{"a":[1,-2.5,true,null,"x","\n"],"b":{}}"#).unwrap();
+        let Json::Map(map) = &json else { panic!("{json:?}") };
+        let Json::List(list) = &map[0].1 else { panic!("{json:?}") };
+        assert_eq!(list[..4], [Json::Integer(1), Json::Number(-2.5), Json::Flag(true), Json::Null]);
+        assert!(matches!(&list[4], Json::Text(Cow::Borrowed("x"))));
+        assert!(matches!(&list[5], Json::Text(Cow::Owned(text)) if text == "\n"));
+        assert_eq!(map[1], (Cow::Borrowed("b"), Json::Map(vec![])));
+    }
+
+    #[test]
+    fn pointers_escape_what_would_be_misread() {
+        let when = Place::Key(&Place::Root, "when");
+        let row = Place::Index(&when, 3);
+        assert_eq!(Place::Key(&row, "a/b~c").to_string(), "/when/3/a~1b~0c");
+        assert_eq!(Place::Root.to_string(), "");
+    }
+}

@@ -1,0 +1,135 @@
+//! A set of a batch's rows, one bit each.
+
+/// Rows of one batch. All sets that meet are over the same number of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    words: Vec<u64>,
+}
+
+impl Rows {
+    /// No rows of a batch of `len`.
+    pub(crate) fn none(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)] }
+    }
+
+    /// All rows of a batch of `len`.
+    pub(crate) fn all(len: usize) -> Self {
+        let mut words = vec![u64::MAX; len.div_ceil(64)];
+        if len % 64 != 0
+            && let Some(last) = words.last_mut()
+        {
+            *last = (1 << (len % 64)) - 1;
+        }
+        Self { words }
+    }
+
+    /// Number of rows held.
+    pub(crate) fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether no row is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.iter().all(|&word| word == 0)
+    }
+
+    /// Takes a row in; one beyond the batch is passed over.
+    #[inline]
+    pub(crate) fn insert(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word |= 1 << (row % 64);
+        }
+    }
+
+    /// Keeps what the other holds too.
+    pub(crate) fn and(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+    }
+
+    /// Keeps what the other does not hold.
+    pub(crate) fn and_not(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+    }
+
+    /// Takes in what the other holds.
+    pub(crate) fn or(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+
+    /// The rows held that answer *yes*.
+    #[inline]
+    pub(crate) fn filter(&self, mut holds: impl FnMut(usize) -> bool) -> Self {
+        let words = self
+            .words
+            .iter()
+            .enumerate()
+            .map(|(index, &word)| {
+                let (mut left, mut kept) = (word, 0);
+                while left != 0 {
+                    let bit = left.trailing_zeros();
+                    left &= left - 1;
+                    kept |= u64::from(holds(index * 64 + bit as usize)) << bit;
+                }
+                kept
+            })
+            .collect();
+        Self { words }
+    }
+
+    /// The rows held, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.words.iter().enumerate().flat_map(|(index, &word)| {
+            std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
+                .take_while(|left| *left != 0)
+                .map(move |left| index * 64 + left.trailing_zeros() as usize)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn set(len: usize, rows: &BTreeSet<usize>) -> Rows {
+        let mut set = Rows::none(len);
+        rows.iter().for_each(|&row| set.insert(row));
+        set
+    }
+
+    proptest! {
+        /// Bits say what a plain set of numbers says, at every length.
+        #[test]
+        fn agrees_with_a_plain_set(
+            len in 0usize..200,
+            a in proptest::collection::btree_set(0usize..200, 0..60),
+            b in proptest::collection::btree_set(0usize..200, 0..60),
+        ) {
+            let a: BTreeSet<_> = a.into_iter().filter(|&row| row < len).collect();
+            let b: BTreeSet<_> = b.into_iter().filter(|&row| row < len).collect();
+            let (x, y) = (set(len, &a), set(len, &b));
+            prop_assert_eq!(x.iter().collect::<BTreeSet<_>>(), a.clone());
+            prop_assert_eq!(x.count(), a.len());
+            prop_assert_eq!(x.is_empty(), a.is_empty());
+            prop_assert_eq!(Rows::all(len).iter().collect::<Vec<_>>(), (0..len).collect::<Vec<_>>());
+            let mut and = x.clone();
+            and.and(&y);
+            prop_assert_eq!(and, set(len, &a.intersection(&b).copied().collect()));
+            let mut or = x.clone();
+            or.or(&y);
+            prop_assert_eq!(or, set(len, &a.union(&b).copied().collect()));
+            let mut not = x.clone();
+            not.and_not(&y);
+            prop_assert_eq!(not, set(len, &a.difference(&b).copied().collect()));
+            let odd = x.filter(|row| row % 2 == 1);
+            prop_assert_eq!(odd, set(len, &a.iter().copied().filter(|row| row % 2 == 1).collect()));
+        }
+    }
+}

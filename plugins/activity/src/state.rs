@@ -1,0 +1,327 @@
+//! The bytes in which a key's activities are kept between batches.
+//!
+//! ```text
+//! version     1 byte, 1
+//! flags       1 byte: 1 = activities were dropped, 2 = entries have values
+//! number      of entries
+//! first time  zigzag; last time as difference to it
+//! last sequence
+//! entries     time as difference to the one before,
+//!             sequence as zigzag difference to the one before, with the two marks in its lowest bits,
+//!             8 bytes of value where entries have one
+//! ```
+//!
+//! Numbers are LEB128. The same activities always give the same bytes. The head says enough for
+//! most keys to be carried on without reading their entries.
+
+use crate::window::{Entry, Held, Rule};
+
+const VERSION: u8 = 1;
+const OVERFLOWED: u8 = 1;
+const VALUES: u8 = 2;
+
+/// What stands before the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    flags: u8,
+    number: usize,
+    first: i64,
+    last: i64,
+    sequence: u64,
+}
+
+/// Reads a key's state; empty bytes are the state of a key never seen, and so is a state that was
+/// made by other settings (with values for a policy that has none, or the other way round).
+///
+/// Returns `None` when the bytes are no state.
+pub(crate) fn read(bytes: &[u8], rule: &Rule) -> Option<Held> {
+    if bytes.is_empty() {
+        return Some(Held::default());
+    }
+    let mut input = Input(bytes);
+    let head = Head::read(&mut input)?;
+    if (head.flags & VALUES != 0) != rule.distinct {
+        return Some(Held::default());
+    }
+    // No entry is shorter than two bytes, which bounds what is set aside for them.
+    let mut entries = Vec::with_capacity(head.number.min(bytes.len() / 2) + 8);
+    let (mut time, mut sequence) = (head.first, 0_u64);
+    for _ in 0..head.number {
+        time = time.checked_add_unsigned(input.number()?)?;
+        let (marks, difference) = input.marked()?;
+        sequence = sequence.wrapping_add(unzigzag(difference) as u64);
+        let value = if rule.distinct { input.value()? } else { 0 };
+        entries.push(Entry { time, sequence, value, marks });
+    }
+    input.0.is_empty().then_some(Held { entries, overflowed: head.flags & OVERFLOWED != 0 })
+}
+
+/// Writes a key's state; no entries make no bytes.
+pub(crate) fn write(held: &Held, rule: &Rule) -> Vec<u8> {
+    let (Some(first), Some(last)) = (held.entries.first(), held.entries.last()) else {
+        return Vec::new();
+    };
+    let flags = u8::from(held.overflowed) * OVERFLOWED + u8::from(rule.distinct) * VALUES;
+    let number = held.entries.len();
+    let head = Head { flags, number, first: first.time, last: last.time, sequence: last.sequence };
+    let mut output = Vec::with_capacity(32 + number * if rule.distinct { 13 } else { 6 });
+    head.write(&mut output);
+    let mut before = (first.time, 0);
+    for entry in &held.entries {
+        write_entry(&mut output, before, entry, rule);
+        before = (entry.time, entry.sequence);
+    }
+    output
+}
+
+/// Carries a key's state on without reading its entries, where that is all there is to do: the
+/// activities come in order, there are too few for any window to fire, and none is old enough to
+/// be forgotten. The bytes are those that [`write`] would have made.
+pub(crate) fn append(bytes: &[u8], rule: &Rule, arrivals: &[Entry]) -> Option<Vec<u8>> {
+    let mut input = Input(bytes);
+    let head = if bytes.is_empty() {
+        let first = arrivals.first()?;
+        Head {
+            flags: u8::from(rule.distinct) * VALUES,
+            number: 0,
+            first: first.time,
+            last: first.time,
+            sequence: 0,
+        }
+    } else {
+        Head::read(&mut input)?
+    };
+    let newest = arrivals.last()?;
+    let mut after = (head.number > 0).then_some((head.last, head.sequence));
+    for entry in arrivals {
+        let here = Some((entry.time, entry.sequence));
+        if here <= after {
+            return None;
+        }
+        after = here;
+    }
+    let number = head.number + arrivals.len();
+    if number >= rule.count
+        || head.flags & OVERFLOWED != 0
+        || (head.flags & VALUES != 0) != rule.distinct
+        || head.first <= newest.time.saturating_sub(rule.lateness).saturating_sub(rule.within)
+    {
+        return None;
+    }
+    let mut output = Vec::with_capacity(bytes.len() + 32 + arrivals.len() * 13);
+    Head { number, last: newest.time, sequence: newest.sequence, ..head }.write(&mut output);
+    output.extend_from_slice(input.0);
+    let mut before = if head.number == 0 { (head.first, 0) } else { (head.last, head.sequence) };
+    for entry in arrivals {
+        write_entry(&mut output, before, entry, rule);
+        before = (entry.time, entry.sequence);
+    }
+    Some(output)
+}
+
+impl Head {
+    fn read(input: &mut Input<'_>) -> Option<Self> {
+        let version = input.byte()?;
+        let flags = input.byte()?;
+        if version != VERSION || flags & !(OVERFLOWED | VALUES) != 0 {
+            return None;
+        }
+        let number = usize::try_from(input.number()?).ok()?;
+        let first = unzigzag(input.number()?);
+        let last = first.checked_add_unsigned(input.number()?)?;
+        Some(Self { flags, number, first, last, sequence: input.number()? })
+    }
+
+    fn write(&self, output: &mut Vec<u8>) {
+        output.push(VERSION);
+        output.push(self.flags);
+        write_number(output, self.number as u64);
+        write_number(output, zigzag(self.first));
+        write_number(output, self.last.abs_diff(self.first));
+        write_number(output, self.sequence);
+    }
+}
+
+fn write_entry(output: &mut Vec<u8>, before: (i64, u64), entry: &Entry, rule: &Rule) {
+    write_number(output, entry.time.abs_diff(before.0));
+    let difference = zigzag(entry.sequence.wrapping_sub(before.1) as i64);
+    // Two marks, five bits of the difference, and whether more follows.
+    let more = difference >> 5;
+    output
+        .push((entry.marks & 3) | ((difference & 31) as u8) << 2 | if more > 0 { 0x80 } else { 0 });
+    if more > 0 {
+        write_number(output, more);
+    }
+    if rule.distinct {
+        output.extend_from_slice(&entry.value.to_le_bytes());
+    }
+}
+
+fn write_number(output: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        output.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    output.push(value as u8);
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// What is left to read.
+struct Input<'a>(&'a [u8]);
+
+impl Input<'_> {
+    #[inline]
+    fn byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(byte)
+    }
+
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7F);
+            if shift == 63 && bits > 1 {
+                return None;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn marked(&mut self) -> Option<(u8, u64)> {
+        let byte = self.byte()?;
+        let mut difference = u64::from(byte >> 2 & 31);
+        if byte & 0x80 != 0 {
+            let more = self.number()?;
+            difference |= more.checked_mul(32)?;
+        }
+        Some((byte & 3, difference))
+    }
+
+    #[inline]
+    fn value(&mut self) -> Option<u64> {
+        let (bytes, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rule(count: usize, distinct: bool) -> Rule {
+        Rule { count, within: 100, lateness: 1000, quiet: 100, distinct, closed: false }
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<Entry>> {
+        let entry = (
+            prop_oneof![any::<i64>(), -2000i64..2000],
+            prop_oneof![any::<u64>(), 0u64..2000],
+            any::<u64>(),
+            0u8..4,
+        )
+            .prop_map(|(time, sequence, value, marks)| Entry {
+                time,
+                sequence,
+                value,
+                marks,
+            });
+        proptest::collection::vec(entry, 0..20).prop_map(|mut entries| {
+            entries.sort_unstable_by_key(|entry| (entry.time, entry.sequence));
+            entries.dedup_by_key(|entry| (entry.time, entry.sequence));
+            entries
+        })
+    }
+
+    proptest! {
+        /// What is written is read again, at the extremes of numbers too.
+        #[test]
+        fn reads_what_it_writes(mut entries in entries(), distinct: bool, overflowed: bool) {
+            if !distinct {
+                entries.iter_mut().for_each(|entry| entry.value = 0);
+            }
+            let overflowed = overflowed && !entries.is_empty();
+            let held = Held { entries, overflowed };
+            let bytes = write(&held, &rule(2, distinct));
+            prop_assert_eq!(read(&bytes, &rule(2, distinct)), Some(held));
+        }
+
+        /// State is the host's to lose: whatever comes back is read without a panic.
+        #[test]
+        fn garbage_is_no_state(bytes in proptest::collection::vec(any::<u8>(), 1..60), distinct: bool) {
+            let _ = read(&bytes, &rule(2, distinct));
+            let _ = append(&bytes, &rule(2, distinct), &[Entry { time: 0, sequence: 0, value: 0, marks: 0 }]);
+        }
+
+        /// The short cut and the long way make the same bytes.
+        #[test]
+        fn appending_is_reading_and_writing(
+            steps in proptest::collection::vec((0i64..400, 0u64..5), 1..30),
+            cut in 0usize..30,
+            distinct: bool,
+        ) {
+            let rule = rule(25, distinct);
+            let (mut time, mut sequence) = (-3000, 7);
+            let all: Vec<Entry> = steps.iter().map(|(later, further)| {
+                time += later;
+                sequence += further;
+                Entry { time, sequence, value: if distinct { sequence } else { 0 }, marks: 0 }
+            }).collect();
+            let (old, new) = all.split_at(cut.min(all.len()));
+            let mut held = Held::default();
+            rule.advance(&mut held, old.iter().copied());
+            let before = write(&held, &rule);
+            if let Some(short) = append(&before, &rule, new) {
+                prop_assert!(rule.advance(&mut held, new.iter().copied()).is_empty());
+                prop_assert_eq!(short, write(&held, &rule));
+            }
+        }
+    }
+
+    /// Guards the figure that the size of the store is planned with.
+    #[test]
+    fn an_activity_takes_few_bytes() {
+        for (distinct, most) in [(false, 5.1), (true, 13.1)] {
+            let entries = (0..1000)
+                .map(|n| Entry {
+                    time: 1_790_000_000_000 + n * 9_000,
+                    sequence: n as u64 * 37,
+                    value: n as u64,
+                    marks: 0,
+                })
+                .collect();
+            let bytes = write(&Held { entries, overflowed: false }, &rule(2, distinct));
+            let each = bytes.len() as f64 / 1000.0;
+            assert!(each < most, "{each} bytes");
+        }
+    }
+
+    #[test]
+    fn the_form_is_fixed() {
+        let entries = vec![
+            Entry { time: 1_000, sequence: 5, value: 0, marks: 0 },
+            Entry { time: 1_200, sequence: 105, value: 0, marks: 3 },
+        ];
+        let bytes = write(&Held { entries, overflowed: false }, &rule(2, false));
+        assert_eq!(
+            bytes,
+            [1, 0, 2, 0xD0, 0x0F, 0xC8, 0x01, 105, 0, 10 << 2, 0xC8, 0x01, 0x80 | 8 << 2 | 3, 6]
+        );
+    }
+}
