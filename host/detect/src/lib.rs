@@ -1,1 +1,30 @@
 //! Policy files, the evaluation loop and alerts.
+//!
+//! A policy is a YAML file ([`policy`]) with tests of its own ([`policy_test`]). The policies of one
+//! detector make a [`Group`], which reads a tenant's log from its own offset ([`evaluate`]) and turns
+//! findings into alerts ([`alerts`]). The same step without a store is [`offline`]; [`activities`] is
+//! the log for people.
+//!
+//! It is not: a detection (those are plugins, seen here only as
+//! [`casbah_model::detector::Detector`]), a sandbox, a fetcher, or a place where anything outside is
+//! touched: notifications and actions are carried out elsewhere.
+
+pub mod activities;
+pub mod alerts;
+mod error;
+pub mod evaluate;
+mod group;
+pub mod offline;
+pub mod policy;
+pub mod policy_test;
+mod slice;
+mod step;
+mod suggest;
+mod yaml;
+
+pub use error::{DetectError, DetectErrorKind};
+pub use evaluate::{Evaluator, EvaluatorOptions, EvaluatorStatus, Waker};
+pub use group::{ConfigureError, Detectors, Group};
+pub use offline::Offline;
+pub use policy::{PolicyErrors, PolicyFile, PolicyProblem, PolicySet, PolicySource};
+pub use policy_test::{TestResult, run_tests};

@@ -1,0 +1,336 @@
+//! One group at work: reads the log from its offset, gathers what comes of it, and checkpoints.
+//!
+//! It is not a thread and knows no clock but for the age of what it has gathered: who calls
+//! [`Worker::turn`] and [`Worker::checkpoint`] decides when.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use casbah_model::{Alert, Batch, TenantName};
+use casbah_store::{Commit, ScanRange, Store, StoreError, Table};
+
+use super::EvaluatorOptions;
+use super::cache::Cache;
+use super::records::{DeadLetter, Generation, Offset, offset_key};
+use crate::alerts;
+use crate::error::DetectError;
+use crate::group::Group;
+use crate::offline::join;
+use crate::slice::slice;
+use crate::step::{StepError, step};
+
+/// What a turn came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There was nothing to read.
+    Idle,
+    /// So many activities were evaluated or put aside.
+    Evaluated(u64),
+    /// The detector fails on one activity after the other; nothing of that has moved the offset.
+    Failing(String),
+}
+
+/// Evaluates one group.
+pub(super) struct Worker {
+    store: Arc<dyn Store>,
+    tenant: TenantName,
+    group: Group,
+    options: EvaluatorOptions,
+    /// The offset as it is in the store, to notice another evaluator at work.
+    kept: Option<Vec<u8>>,
+    /// The offset as of now.
+    offset: Offset,
+    states: Cache,
+    /// What was gathered since the last checkpoint.
+    gathered: Gathered,
+    /// Activities in a row that the detector failed on.
+    failures: u32,
+}
+
+#[derive(Default)]
+struct Gathered {
+    alerts: BTreeMap<String, Alert>,
+    dead: Vec<DeadLetter>,
+    rows: u64,
+    /// First activity evaluated.
+    from: u64,
+    since: Option<Instant>,
+}
+
+/// How far a batch was evaluated that failed as a whole.
+struct Halving<'a> {
+    batch: &'a Batch,
+    first_sequence: u64,
+    /// The failures in a row that end at the place reached, each to be put aside.
+    run: Vec<DeadLetter>,
+    /// Row of the block before which everything is done; `run` begins there.
+    reached: usize,
+}
+
+/// Why evaluating in halves came to an end early.
+enum Stop {
+    /// Too many activities in a row failed.
+    Failing(String),
+    Store(StoreError),
+}
+
+impl Worker {
+    /// Goes on where the group stopped, or at the beginning of the log when it never ran.
+    pub(super) fn open(
+        store: Arc<dyn Store>,
+        tenant: TenantName,
+        group: Group,
+        options: EvaluatorOptions,
+    ) -> Result<Self, DetectError> {
+        let kept = store.get(&tenant, Table::Offset, &offset_key(group.name()))?;
+        let offset = match &kept {
+            Some(bytes) => Offset::decode(bytes)?,
+            None => Offset::new(store.log_range(&tenant).start),
+        };
+        let states = Cache::new(options.state_cache_bytes);
+        let worker = Self {
+            store,
+            tenant,
+            group,
+            options,
+            kept,
+            offset,
+            states,
+            gathered: Gathered::default(),
+            failures: 0,
+        };
+        Ok(worker)
+    }
+
+    pub(super) fn offset(&self) -> &Offset {
+        &self.offset
+    }
+
+    /// Sequence number up to which everything is in the store.
+    pub(super) fn kept_offset(&self) -> u64 {
+        if self.is_clean() { self.offset.next } else { 0 }
+    }
+
+    /// Whether nothing waits for a checkpoint.
+    pub(super) fn is_clean(&self) -> bool {
+        self.gathered.since.is_none()
+    }
+
+    /// When the first thing was gathered that waits for a checkpoint.
+    pub(super) fn gathering_since(&self) -> Option<Instant> {
+        self.gathered.since
+    }
+
+    /// Whether an alert waits for a checkpoint.
+    pub(super) fn has_alerts(&self) -> bool {
+        !self.gathered.alerts.is_empty()
+    }
+
+    /// Whether so much was gathered that it is time for a checkpoint.
+    pub(super) fn is_full(&self) -> bool {
+        self.gathered.rows >= self.options.checkpoint_rows
+            || self.gathered.alerts.len() >= self.options.checkpoint_alerts
+            || self.states.changed_keys() >= self.options.checkpoint_keys
+    }
+
+    /// Reads and evaluates the next batch, of at most `rows` activities.
+    pub(super) fn turn(&mut self, rows: usize) -> Result<Turn, DetectError> {
+        let range = self.store.log_range(&self.tenant);
+        if self.offset.next >= range.end {
+            return Ok(Turn::Idle);
+        }
+        let Some(block) = self.store.read(&self.tenant, self.offset.next)? else {
+            return Ok(Turn::Idle);
+        };
+        // What retention took before it was evaluated is passed over.
+        let first = block.info.first_sequence;
+        let start = self.offset.next.max(first) - first;
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let end = start.saturating_add(rows.max(1)).min(block.batch.len());
+        if start >= end {
+            return Ok(Turn::Idle);
+        }
+        // A last piece that is small is taken along; it costs less than a batch of its own.
+        let end = if block.batch.len() - end < rows / 4 { block.batch.len() } else { end };
+        let (reached, stop) = match self.evaluate(&block.batch, first, start..end) {
+            Ok(()) => {
+                self.failures = 0;
+                (end, Ok(()))
+            }
+            Err(StepError::Store(error)) => return Err(error.into()),
+            Err(StepError::Detector(_)) => self.halve(&block.batch, first, start..end),
+        };
+        // What was done is done, whatever ended it: it must not be evaluated again.
+        let before = self.offset.next;
+        self.advance(before.max(first), first + reached as u64);
+        match stop {
+            Ok(()) => Ok(Turn::Evaluated(self.offset.next - before)),
+            Err(Stop::Failing(why)) => Ok(Turn::Failing(why)),
+            Err(Stop::Store(error)) => Err(error.into()),
+        }
+    }
+
+    fn advance(&mut self, from: u64, next: u64) {
+        if next <= from {
+            return;
+        }
+        if self.gathered.rows == 0 {
+            self.gathered.from = from;
+        }
+        self.offset.next = next;
+        self.offset.activities += next - from;
+        self.gathered.rows += next - from;
+        self.gathered.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Evaluates some rows of a block; on failure nothing has happened.
+    fn evaluate(
+        &mut self,
+        batch: &Batch,
+        first_sequence: u64,
+        rows: Range<usize>,
+    ) -> Result<(), StepError> {
+        let cut = slice(batch, rows, first_sequence, self.group.detector().description());
+        let mut states = self.states.over(self.store.as_ref(), &self.tenant);
+        let mut result = step(&self.group, &self.tenant, &cut, &mut states);
+        if matches!(result, Err(StepError::Detector(_))) {
+            // A sandbox may have had no room for once.
+            result = step(&self.group, &self.tenant, &cut, &mut states);
+        }
+        join(&mut self.gathered.alerts, result?);
+        Ok(())
+    }
+
+    /// Evaluates rows that fail as a whole in halves, down to the activities that fail alone. These
+    /// are put aside, unless too many in a row fail: then the first of them is where it stops.
+    ///
+    /// Returns the row before which everything is done.
+    fn halve(
+        &mut self,
+        batch: &Batch,
+        first_sequence: u64,
+        rows: Range<usize>,
+    ) -> (usize, Result<(), Stop>) {
+        let mut halving = Halving { batch, first_sequence, run: Vec::new(), reached: rows.start };
+        let end = rows.end;
+        // The stack of parts still to do, the next one on top: recursion without the recursion.
+        let mut parts = vec![rows];
+        while let Some(part) = parts.pop() {
+            if let Err(stop) = self.part(&mut halving, part, &mut parts) {
+                return (halving.reached, Err(stop));
+            }
+        }
+        self.put_aside(halving.run);
+        (end, Ok(()))
+    }
+
+    fn part(
+        &mut self,
+        halving: &mut Halving<'_>,
+        part: Range<usize>,
+        parts: &mut Vec<Range<usize>>,
+    ) -> Result<(), Stop> {
+        let error = match self.evaluate(halving.batch, halving.first_sequence, part.clone()) {
+            Ok(()) => {
+                self.failures = 0;
+                halving.reached = part.end;
+                let run = std::mem::take(&mut halving.run);
+                self.put_aside(run);
+                return Ok(());
+            }
+            Err(StepError::Store(error)) => return Err(Stop::Store(error)),
+            Err(StepError::Detector(error)) => error,
+        };
+        if part.len() > 1 {
+            let middle = part.start + part.len() / 2;
+            parts.push(middle..part.end);
+            parts.push(part.start..middle);
+            return Ok(());
+        }
+        let sequence = halving.first_sequence + part.start as u64;
+        halving.run.push(DeadLetter::new(self.group.name(), sequence, error.to_string()));
+        self.failures += 1;
+        if self.failures >= self.options.failures_in_a_row {
+            return Err(Stop::Failing(error.to_string()));
+        }
+        Ok(())
+    }
+
+    fn put_aside(&mut self, run: Vec<DeadLetter>) {
+        for letter in run {
+            tracing::warn!(
+                group = letter.group,
+                sequence = letter.sequence,
+                error = letter.error,
+                "an activity was put aside"
+            );
+            self.offset.errors += 1;
+            self.gathered.since.get_or_insert_with(Instant::now);
+            self.gathered.dead.push(letter);
+        }
+    }
+
+    /// Writes everything gathered and the offset, all or nothing.
+    pub(super) fn checkpoint(&mut self) -> Result<(), DetectError> {
+        if self.is_clean() {
+            return Ok(());
+        }
+        let generation = Generation::of(&self.group, self.gathered.from);
+        let mut next = self.offset.clone();
+        let key = offset_key(self.group.name());
+        let mut commit = Commit::new().expect(Table::Offset, key.clone(), self.kept.clone());
+        if next.generation != generation.digest {
+            next.generation.clone_from(&generation.digest);
+            commit =
+                commit.put(Table::Offset, generation.key(self.group.name()), generation.encode()?);
+        }
+        commit = self.states.write(commit);
+        for alert in self.gathered.alerts.values() {
+            let quiet = self.quiet(&alert.policy);
+            if alerts::write(self.store.as_ref(), &self.tenant, &mut commit, alert, quiet)? {
+                next.alerts += 1;
+            }
+        }
+        for letter in &self.gathered.dead {
+            commit = commit.put(Table::DeadLetter, letter.key(), letter.encode()?);
+        }
+        let bytes = next.encode()?;
+        commit = commit.put(Table::Offset, key, bytes.clone());
+        self.store.commit(&self.tenant, commit)?;
+        self.states.kept();
+        self.gathered = Gathered::default();
+        self.offset = next;
+        self.kept = Some(bytes);
+        Ok(())
+    }
+
+    fn quiet(&self, policy: &str) -> i64 {
+        self.group.policies().iter().find(|p| p.name == policy).map_or(0, |p| p.quiet)
+    }
+
+    /// Deletes the state of policies and of versions of the detector that are no more.
+    pub(super) fn sweep(&self) -> Result<u64, StoreError> {
+        const AT_ONCE: usize = 4096;
+        let mut swept = 0;
+        loop {
+            let mut keys: Vec<Vec<u8>> = Vec::new();
+            let range = ScanRange::prefix(self.group.state_prefix());
+            self.store.scan(&self.tenant, Table::State, &range, false, &mut |key, _| {
+                if self.group.is_left_over(key) {
+                    keys.push(key.to_vec());
+                }
+                keys.len() < AT_ONCE
+            })?;
+            if keys.is_empty() {
+                return Ok(swept);
+            }
+            swept += keys.len() as u64;
+            let commit = keys
+                .into_iter()
+                .fold(Commit::new(), |commit, key| commit.delete(Table::State, key));
+            self.store.commit(&self.tenant, commit)?;
+        }
+    }
+}

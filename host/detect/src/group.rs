@@ -1,0 +1,123 @@
+//! A group: the policies that one configured detector evaluates together.
+
+use std::fmt;
+use std::sync::Arc;
+
+use casbah_model::detector::{Detector, DetectorDescription, Problem};
+
+use crate::policy::PolicyFile;
+
+/// Where detectors come from. The program implements it over its plugins, tests over native code.
+pub trait Detectors {
+    /// Names of all detectors there are.
+    fn names(&self) -> Vec<String>;
+
+    /// What a detector is; `None` when there is none of that name.
+    fn describe(&self, name: &str) -> Option<DetectorDescription>;
+
+    /// Configures a detector with the settings of every policy, each a JSON text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the settings, or that the detector failed.
+    fn configure(
+        &self,
+        name: &str,
+        policies: &[String],
+    ) -> Result<Arc<dyn Detector>, ConfigureError>;
+}
+
+/// Why a detector was not configured.
+#[derive(Clone, Debug)]
+pub enum ConfigureError {
+    /// Settings are wrong.
+    Problems(Vec<Problem>),
+    /// The detector itself failed; a message for people.
+    Failed(String),
+}
+
+/// The policies of one configured detector. They read the log together, from one offset.
+///
+/// A policy must be in one group only, and two groups of a tenant must not have the same name.
+#[derive(Clone)]
+pub struct Group {
+    /// Name, under which the offset is kept; the name of the detector as a rule.
+    name: String,
+    detector: Arc<dyn Detector>,
+    policies: Vec<Arc<PolicyFile>>,
+    /// What the keys of each policy's state begin with.
+    prefixes: Vec<Vec<u8>>,
+}
+
+impl Group {
+    /// The policies must be those the detector was configured with, in the same order.
+    pub fn new(
+        name: impl Into<String>,
+        detector: Arc<dyn Detector>,
+        policies: Vec<Arc<PolicyFile>>,
+    ) -> Self {
+        let prefixes = policies
+            .iter()
+            .map(|policy| {
+                let mut prefix = detector_prefix(detector.description());
+                prefix.extend_from_slice(policy.name.as_bytes());
+                prefix.push(0);
+                prefix.extend_from_slice(policy.settings_digest.as_bytes());
+                prefix.push(0);
+                prefix
+            })
+            .collect();
+        Self { name: name.into(), detector, policies, prefixes }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The detector, configured.
+    pub fn detector(&self) -> &Arc<dyn Detector> {
+        &self.detector
+    }
+
+    /// Its policies, in the order that findings count them.
+    pub fn policies(&self) -> &[Arc<PolicyFile>] {
+        &self.policies
+    }
+
+    /// Where state is kept: (detector, version of its state, policy, digest of the policy's
+    /// settings, key). So a policy that is changed starts with no state, and one whose title is
+    /// changed keeps it.
+    pub(crate) fn state_key(&self, policy: u32, key: &str) -> Option<Vec<u8>> {
+        let mut bytes = self.prefixes.get(policy as usize)?.clone();
+        bytes.extend_from_slice(key.as_bytes());
+        Some(bytes)
+    }
+
+    /// Whether a key of state belongs to this group's detector, and to no policy it has now.
+    pub(crate) fn is_left_over(&self, key: &[u8]) -> bool {
+        !self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+    }
+
+    /// What all keys of state of this group's detector begin with, whatever the version.
+    pub(crate) fn state_prefix(&self) -> Vec<u8> {
+        let mut prefix = self.detector.description().name.as_bytes().to_vec();
+        prefix.push(0);
+        prefix
+    }
+}
+
+fn detector_prefix(description: &DetectorDescription) -> Vec<u8> {
+    let mut prefix = description.name.as_bytes().to_vec();
+    prefix.push(0);
+    prefix.extend_from_slice(&description.state_version.to_be_bytes());
+    prefix
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("name", &self.name)
+            .field("policies", &self.policies.iter().map(|p| &p.name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,403 @@
+//! Tests that stand in a policy's own file: activities that are given, alerts that are expected.
+//!
+//! A test runs through the policy's real detector, once as a single batch and once activity by
+//! activity, and with `shuffle: true` in several shuffled orders of arrival as well. All runs must
+//! give what is expected.
+//!
+//! It is not a test of adapters: what is given are normalized activities.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use casbah_model::detector::Detector;
+use casbah_model::{Alert, Batch, Severity, TenantName, time};
+
+use crate::group::Group;
+use crate::offline::Offline;
+use crate::policy::{Fields, PolicyFile, PolicyProblemKind};
+use crate::suggest::shown;
+use crate::yaml::{Node, Value};
+
+mod given;
+
+use given::Activity;
+
+/// How many shuffled orders of arrival a test with `shuffle: true` runs through.
+const SHUFFLES: u64 = 5;
+
+/// A test of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyTest {
+    /// Its name.
+    pub name: String,
+    /// The line it begins in.
+    pub line: usize,
+    /// Whether activities also arrive in other orders than they are given in.
+    pub shuffle: bool,
+    given: Vec<Activity>,
+    expect: Expected,
+}
+
+/// The alerts that are expected.
+#[derive(Clone, Debug, PartialEq)]
+enum Expected {
+    Count(usize),
+    Alerts(Vec<ExpectedAlert>),
+}
+
+/// An alert that is expected, as far as it is said.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct ExpectedAlert {
+    group: Vec<(String, String)>,
+    count: Option<u64>,
+    severity: Option<Severity>,
+    summary: Option<String>,
+}
+
+/// How a test of a policy went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestResult {
+    /// The policy.
+    pub policy: String,
+    /// The test.
+    pub name: String,
+    /// The policy's file.
+    pub file: String,
+    /// The line the test begins in.
+    pub line: usize,
+    /// What was expected and what came instead; `None` when it passed.
+    pub failure: Option<String>,
+}
+
+impl TestResult {
+    /// Whether it passed.
+    pub fn passed(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+impl fmt::Display for TestResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, name, file, line, failure } = self;
+        match failure {
+            None => write!(f, "pass {policy}: {name}"),
+            Some(failure) => {
+                write!(f, "FAIL {policy}: {name}\n --> {file}:{line}\n{}", indented(failure))
+            }
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs the tests of a policy. The detector must be configured with this policy alone.
+pub fn run_tests(policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Vec<TestResult> {
+    policy
+        .tests
+        .iter()
+        .map(|test| TestResult {
+            policy: policy.name.clone(),
+            name: test.name.clone(),
+            file: policy.file.clone(),
+            line: test.line,
+            failure: test.run(policy, detector).err(),
+        })
+        .collect()
+}
+
+impl PolicyTest {
+    fn run(&self, policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Result<(), String> {
+        let all: Vec<&Activity> = self.given.iter().collect();
+        let whole = std::slice::from_ref(&all);
+        self.run_once(policy, detector, whole, "as one batch")?;
+        let single: Vec<Vec<&Activity>> = all.iter().map(|&activity| vec![activity]).collect();
+        self.run_once(policy, detector, &single, "one by one")?;
+        if self.shuffle {
+            for seed in 1..=SHUFFLES {
+                let batches = shuffled(&all, seed);
+                self.run_once(policy, detector, &batches, &format!("shuffled, order {seed}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_once(
+        &self,
+        policy: &Arc<PolicyFile>,
+        detector: &Arc<dyn Detector>,
+        batches: &[Vec<&Activity>],
+        how: &str,
+    ) -> Result<(), String> {
+        let tenant: TenantName = "test".parse().map_err(|error| format!("{error}"))?;
+        let group = Group::new("test", Arc::clone(detector), vec![Arc::clone(policy)]);
+        let mut offline = Offline::new(tenant, vec![group]);
+        for batch in batches {
+            let batch: Batch = given::batch(batch);
+            offline.feed(&batch).map_err(|error| error.to_string())?;
+        }
+        let alerts = offline.alerts();
+        self.expect.compare(&alerts).map_err(|difference| {
+            format!("{difference}\nactivities arrived {how}; alerts:\n{}", listing(&alerts))
+        })
+    }
+
+    /// The tests of a policy file; what is wrong with them goes to `fields`.
+    pub(crate) fn read_all(document: &Node, fields: &mut Fields) -> Vec<Self> {
+        fields.set_kind(PolicyProblemKind::Test);
+        let Some(entry) = document.get("tests") else { return Vec::new() };
+        let Value::List(items) = &entry.value.value else {
+            fields.wrong(
+                entry.value.span,
+                format!("`tests` must be a list, this is {}", entry.value.value.what()),
+                "begin every test with `- name: …`".to_owned(),
+            );
+            return Vec::new();
+        };
+        let app = app(document);
+        let mut names = BTreeSet::new();
+        items
+            .iter()
+            .filter_map(|item| {
+                let test = Self::read(item, app.as_deref(), fields)?;
+                if !names.insert(test.name.clone()) {
+                    fields.wrong(
+                        item.get("name").map(|entry| entry.value.span).unwrap_or(item.span),
+                        format!("two tests have the name `{}`", shown(&test.name)),
+                        "give every test a name of its own".to_owned(),
+                    );
+                }
+                Some(test)
+            })
+            .collect()
+    }
+
+    fn read(item: &Node, app: Option<&str>, fields: &mut Fields) -> Option<Self> {
+        if !fields.is_map(item, "tests") {
+            return None;
+        }
+        fields.only(item, &["name", "given", "expect", "shuffle"], "a test");
+        let name = fields.required_text(item, "name");
+        let shuffle = fields.flag(item, "shuffle").unwrap_or(false);
+        let given = given::read(item, app, fields);
+        let expect = Expected::read(item, fields);
+        Some(Self { name: name?, line: item.span.line, shuffle, given: given?, expect: expect? })
+    }
+}
+
+/// The app that a policy is about, for activities in its tests that name none.
+fn app(document: &Node) -> Option<String> {
+    let Value::List(rows) = &document.get("when")?.value.value else { return None };
+    rows.iter()
+        .filter(|row| {
+            row.get("field").is_some_and(|f| f.value.value == Value::Text("app".to_owned()))
+        })
+        .find_map(|row| match &row.get("is").or_else(|| row.get("in"))?.value.value {
+            Value::Text(app) => Some(app.clone()),
+            Value::List(apps) => apps.iter().find_map(|app| match &app.value {
+                Value::Text(app) => Some(app.clone()),
+                _ => None,
+            }),
+            _ => None,
+        })
+}
+
+impl Expected {
+    fn read(test: &Node, fields: &mut Fields) -> Option<Self> {
+        let Some(entry) = test.get("expect") else {
+            fields.wrong_kind(
+                PolicyProblemKind::Key,
+                test.span,
+                "`expect` is missing".to_owned(),
+                "add `expect: {alerts: 1}`".to_owned(),
+            );
+            return None;
+        };
+        let expect = &entry.value;
+        if !fields.is_map(expect, "expect") {
+            return None;
+        }
+        fields.only(expect, &["alerts"], "`expect`");
+        let Some(alerts) = expect.get("alerts") else {
+            fields.wrong(
+                entry.span,
+                "`expect` says nothing".to_owned(),
+                "write `expect: {alerts: 1}`, or a list of alerts".to_owned(),
+            );
+            return None;
+        };
+        match &alerts.value.value {
+            Value::List(items) => items
+                .iter()
+                .map(|item| ExpectedAlert::read(item, fields))
+                .collect::<Option<_>>()
+                .map(Self::Alerts),
+            Value::Integer(count) if *count >= 0 => Some(Self::Count(*count as usize)),
+            other => {
+                fields.wrong(
+                    alerts.value.span,
+                    format!(
+                        "`alerts` must be a number or a list of alerts, this is {}",
+                        other.what()
+                    ),
+                    "write `alerts: 1` or `alerts: [{group: {actor: ana@example.com}, count: 30}]`"
+                        .to_owned(),
+                );
+                None
+            }
+        }
+    }
+
+    fn compare(&self, alerts: &[Alert]) -> Result<(), String> {
+        let (count, wanted): (usize, &[ExpectedAlert]) = match self {
+            Self::Count(count) => (*count, &[]),
+            Self::Alerts(wanted) => (wanted.len(), wanted),
+        };
+        if alerts.len() != count {
+            return Err(format!("expected {}, got {}", alerts_of(count), alerts.len()));
+        }
+        let mut left: Vec<&Alert> = alerts.iter().collect();
+        for (index, expected) in wanted.iter().enumerate() {
+            let found = left.iter().position(|alert| expected.fits(alert));
+            match found {
+                Some(place) => {
+                    left.remove(place);
+                }
+                None => {
+                    return Err(format!("no alert fits expected alert {}: {expected}", index + 1));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn alerts_of(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "alert" } else { "alerts" })
+}
+
+impl ExpectedAlert {
+    fn read(item: &Node, fields: &mut Fields) -> Option<Self> {
+        if !fields.is_map(item, "alerts") {
+            return None;
+        }
+        fields.only(item, &["group", "count", "severity", "summary"], "an expected alert");
+        let mut expected = Self {
+            count: fields.integer(item, "count", 0..=i64::MAX).map(|count| count as u64),
+            summary: fields.text(item, "summary"),
+            ..Self::default()
+        };
+        if let Some(severity) = fields.text(item, "severity") {
+            expected.severity = severity.parse().ok();
+            if expected.severity.is_none() {
+                fields.wrong(
+                    item.get("severity").map(|e| e.value.span).unwrap_or_default(),
+                    format!("`{}` is not a severity", shown(&severity)),
+                    crate::suggest::hint(
+                        &severity,
+                        Severity::ALL.map(Severity::name),
+                        "severities",
+                    ),
+                );
+            }
+        }
+        if let Some(group) = item.get("group")
+            && fields.is_map(&group.value, "group")
+            && let Value::Map(entries) = &group.value.value
+        {
+            for entry in entries {
+                if let Some(value) = fields.text(&group.value, &entry.key) {
+                    expected.group.push((entry.key.clone(), value));
+                }
+            }
+        }
+        Some(expected)
+    }
+
+    fn fits(&self, alert: &Alert) -> bool {
+        self.group.iter().all(|pair| alert.group.contains(pair))
+            && self.count.is_none_or(|count| alert.count == count)
+            && self.severity.is_none_or(|severity| alert.severity == severity)
+            && self.summary.as_ref().is_none_or(|part| alert.summary.contains(part))
+    }
+}
+
+impl fmt::Display for ExpectedAlert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.group.is_empty() {
+            parts.push(group_text(&self.group));
+        }
+        parts.extend(self.severity.map(|severity| format!("severity {severity}")));
+        parts.extend(self.count.map(|count| format!("count {count}")));
+        parts.extend(self.summary.as_ref().map(|part| format!("summary with `{}`", shown(part))));
+        f.write_str(&parts.join(", "))
+    }
+}
+
+fn group_text(group: &[(String, String)]) -> String {
+    group
+        .iter()
+        .map(|(column, value)| format!("{} {}", shown(column), shown(value)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn listing(alerts: &[Alert]) -> String {
+    const SHOWN: usize = 10;
+    if alerts.is_empty() {
+        return "  none".to_owned();
+    }
+    let mut text = String::new();
+    for alert in alerts.iter().take(SHOWN) {
+        // Writing into a text does not fail.
+        let _ = writeln!(
+            text,
+            "  {}, severity {}, count {}, {} to {}: {}",
+            group_text(&alert.group),
+            alert.severity,
+            alert.count,
+            time::format(alert.first),
+            time::format(alert.last),
+            shown(&alert.summary),
+        );
+    }
+    if alerts.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more", alerts.len() - SHOWN);
+    }
+    text.trim_end().to_owned()
+}
+
+/// The activities in another order, cut into batches of other sizes; the same for the same seed.
+fn shuffled<'a>(all: &[&'a Activity], seed: u64) -> Vec<Vec<&'a Activity>> {
+    let mut random = Random(seed);
+    let mut order: Vec<&Activity> = all.to_vec();
+    for last in (1..order.len()).rev() {
+        order.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    let mut batches = Vec::new();
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let size = 1 + random.below(rest.len().min(16) as u64) as usize;
+        let (batch, after) = rest.split_at(size.min(rest.len()));
+        batches.push(batch.to_vec());
+        rest = after;
+    }
+    batches
+}
+
+/// SplitMix64: enough to shuffle, and the same on every machine for ever.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+}
