@@ -7,14 +7,41 @@
 //! It is not a query engine (who reads walks blocks and keys), it gives keys and values no
 //! meaning, and it keeps no secrets: what must be encrypted comes encrypted.
 
+mod block;
+mod cache;
+mod check;
+mod engine;
 mod error;
+mod files;
+mod identity;
+mod journal;
+mod log;
+mod opening;
+mod seen;
+mod segment;
+#[cfg(test)]
+mod sim;
+mod sled_view;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 mod types;
+mod view;
+mod wire;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use casbah_model::TenantName;
 
+use engine::Engine;
+use files::{Files, RealFiles};
+use identity::Lock;
+use sled_view::SledViews;
+
+/// The store on the files of this machine, with its view in sled.
+pub use engine::Engine as SledStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use types::{
     BlockInfo, CheckReport, Commit, Committed, Compacted, Expect, Finding, LogBlock, NewBlock,
@@ -124,10 +151,7 @@ pub trait Store: Send + Sync {
     fn close(&self) -> Result<(), StoreError>;
 }
 
-/// The store on the files of this machine.
-pub struct SledStore {}
-
-/// Opens the store in `dir`, or makes one there.
+/// Opens the store in `dir`, or makes one there, and keeps other processes out of it.
 ///
 /// # Errors
 /// `Locked` when another process has it, `NewerFormat` when a newer program wrote it, `Damaged`
@@ -137,6 +161,21 @@ pub fn open(
     options: Options,
     progress: &dyn Fn(Progress),
 ) -> Result<SledStore, StoreError> {
-    let _ = (dir, options, progress);
-    Err(StoreError::new(StoreErrorKind::Invalid, "the store is not built yet"))
+    let shown = dir.display().to_string();
+    files::create_private_folder(dir).map_err(|error| StoreError::io("make", &shown, error))?;
+    let lock = Lock::take(dir)?;
+    let files: Arc<dyn Files> = Arc::new(RealFiles::new(dir));
+    let views = SledViews::new(dir, Arc::clone(&files), options.view_cache_bytes);
+    let engine = Engine::open(files, Box::new(views), options, Some(lock), progress)?;
+    Ok(engine)
+}
+
+/// Reads every file in `dir` and decodes every block, without the view and without changing
+/// anything: for a data folder that does not open.
+///
+/// # Errors
+/// `Locked` when another process has it; damage is in the report.
+pub fn check(dir: &Path, progress: &dyn Fn(Progress)) -> Result<CheckReport, StoreError> {
+    let _lock = Lock::take(dir)?;
+    check::check_closed(&RealFiles::new(dir), progress)
 }
