@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// A value, as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,11 @@ pub(crate) enum Json<'a> {
 impl<'a> Json<'a> {
     /// Reads a JSON text.
     pub(crate) fn read(text: &'a str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        Reading { depth: 0 }
+            .deserialize(&mut deserializer)
+            .and_then(|json| deserializer.end().map(|()| json))
+            .map_err(|error| error.to_string())
     }
 
     /// What kind of value it is, for messages.
@@ -65,7 +69,23 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
-struct Reading;
+/// How deep values may nest: reading needs stack, of which a guest has little.
+const DEEPEST: usize = 40;
+
+/// Reads one value.
+struct Reading {
+    depth: usize,
+}
+
+impl Reading {
+    /// Reads a value within this one.
+    fn inner<E: Error>(&self) -> Result<Self, E> {
+        if self.depth >= DEEPEST {
+            return Err(E::custom(format_args!("it nests deeper than {DEEPEST}")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
 
 impl<'de> Visitor<'de> for Reading {
     type Value = Json<'de>;
@@ -104,7 +124,7 @@ impl<'de> Visitor<'de> for Reading {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Json<'de>, A::Error> {
         let mut list = Vec::new();
-        while let Some(value) = access.next_element()? {
+        while let Some(value) = access.next_element_seed(self.inner()?)? {
             list.push(value);
         }
         Ok(Json::List(list))
@@ -112,8 +132,8 @@ impl<'de> Visitor<'de> for Reading {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json<'de>, A::Error> {
         let mut map = Vec::new();
-        while let Some(key) = access.next_key::<Json<'de>>()? {
-            let value = access.next_value()?;
+        while let Some(key) = access.next_key_seed(self.inner()?)? {
+            let value = access.next_value_seed(self.inner()?)?;
             if let Json::Text(key) = key {
                 map.push((key, value));
             }
@@ -122,9 +142,11 @@ impl<'de> Visitor<'de> for Reading {
     }
 }
 
-impl<'de> Deserialize<'de> for Json<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reading)
+impl<'de> DeserializeSeed<'de> for Reading {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -162,6 +184,14 @@ mod tests {
         assert!(matches!(&list[4], Json::Text(Cow::Borrowed("x"))));
         assert!(matches!(&list[5], Json::Text(Cow::Owned(text)) if text == "\n"));
         assert_eq!(map[1], (Cow::Borrowed("b"), Json::Map(vec![])));
+    }
+
+    /// A guest's stack is small: what nests deeply must be refused before it runs out.
+    #[test]
+    fn deep_nesting_is_refused() {
+        assert!(Json::read(&format!("{}{}", "[".repeat(40), "]".repeat(40))).is_ok());
+        let error = Json::read(&"[".repeat(10_000)).unwrap_err();
+        assert_eq!(error, "it nests deeper than 40 at line 1 column 41");
     }
 
     #[test]

@@ -47,11 +47,7 @@ pub(crate) fn read(bytes: &[u8], rule: &Rule) -> Option<Held> {
     let mut entries = Vec::with_capacity(head.number.min(bytes.len() / 2) + 8);
     let (mut time, mut sequence) = (head.first, 0_u64);
     for _ in 0..head.number {
-        time = time.checked_add_unsigned(input.number()?)?;
-        let (marks, difference) = input.marked()?;
-        sequence = sequence.wrapping_add(unzigzag(difference) as u64);
-        let value = if rule.distinct { input.value()? } else { 0 };
-        entries.push(Entry { time, sequence, value, marks });
+        entries.push(input.entry(&mut time, &mut sequence, rule)?);
     }
     input.0.is_empty().then_some(Held { entries, overflowed: head.flags & OVERFLOWED != 0 })
 }
@@ -74,24 +70,25 @@ pub(crate) fn write(held: &Held, rule: &Rule) -> Vec<u8> {
     output
 }
 
-/// Carries a key's state on without reading its entries, where that is all there is to do: the
-/// activities come in order, there are too few for any window to fire, and none is old enough to
-/// be forgotten. The bytes are those that [`write`] would have made.
+/// Carries a key's state on without taking it apart, where that is all there is to do: the
+/// activities come in order, and there are too few for any window to fire. What has become too old
+/// is cut off in front. The bytes are those that [`read`] and [`write`] would have made.
 pub(crate) fn append(bytes: &[u8], rule: &Rule, arrivals: &[Entry]) -> Option<Vec<u8>> {
+    let (oldest, newest) = (arrivals.first()?, arrivals.last()?);
     let mut input = Input(bytes);
-    let head = if bytes.is_empty() {
-        let first = arrivals.first()?;
-        Head {
-            flags: u8::from(rule.distinct) * VALUES,
-            number: 0,
-            first: first.time,
-            last: first.time,
-            sequence: 0,
-        }
+    let mut head = if bytes.is_empty() {
+        let flags = u8::from(rule.distinct) * VALUES;
+        Head { flags, number: 0, first: oldest.time, last: oldest.time, sequence: 0 }
     } else {
         Head::read(&mut input)?
     };
-    let newest = arrivals.last()?;
+    let horizon = newest.time.saturating_sub(rule.lateness).saturating_sub(rule.within);
+    if head.number + arrivals.len() >= rule.count
+        || head.flags != u8::from(rule.distinct) * VALUES
+        || oldest.time <= horizon
+    {
+        return None;
+    }
     let mut after = (head.number > 0).then_some((head.last, head.sequence));
     for entry in arrivals {
         let here = Some((entry.time, entry.sequence));
@@ -100,23 +97,46 @@ pub(crate) fn append(bytes: &[u8], rule: &Rule, arrivals: &[Entry]) -> Option<Ve
         }
         after = here;
     }
-    let number = head.number + arrivals.len();
-    if number >= rule.count
-        || head.flags & OVERFLOWED != 0
-        || (head.flags & VALUES != 0) != rule.distinct
-        || head.first <= newest.time.saturating_sub(rule.lateness).saturating_sub(rule.within)
-    {
-        return None;
+    let kept =
+        if head.first <= horizon { cut_off(&mut head, &mut input, horizon, rule)? } else { None };
+    let mut before = (head.last, head.sequence);
+    if head.number == 0 {
+        head.first = oldest.time;
+        before = (oldest.time, 0);
     }
+    head.number += arrivals.len();
+    (head.last, head.sequence) = (newest.time, newest.sequence);
     let mut output = Vec::with_capacity(bytes.len() + 32 + arrivals.len() * 13);
-    Head { number, last: newest.time, sequence: newest.sequence, ..head }.write(&mut output);
+    head.write(&mut output);
+    if let Some(kept) = kept {
+        write_entry(&mut output, (kept.time, 0), &kept, rule);
+    }
     output.extend_from_slice(input.0);
-    let mut before = if head.number == 0 { (head.first, 0) } else { (head.last, head.sequence) };
     for entry in arrivals {
         write_entry(&mut output, before, entry, rule);
         before = (entry.time, entry.sequence);
     }
     Some(output)
+}
+
+/// Reads past the entries up to the horizon, and returns the first one behind it; the differences
+/// of all others stay what they are.
+fn cut_off(
+    head: &mut Head,
+    input: &mut Input<'_>,
+    horizon: i64,
+    rule: &Rule,
+) -> Option<Option<Entry>> {
+    let (mut time, mut sequence) = (head.first, 0_u64);
+    while head.number > 0 {
+        let entry = input.entry(&mut time, &mut sequence, rule)?;
+        if entry.time > horizon {
+            head.first = entry.time;
+            return Some(Some(entry));
+        }
+        head.number -= 1;
+    }
+    Some(None)
 }
 
 impl Head {
@@ -199,6 +219,16 @@ impl Input<'_> {
             }
         }
         None
+    }
+
+    /// Reads an entry; time and sequence are those of the entry before, and then its own.
+    #[inline]
+    fn entry(&mut self, time: &mut i64, sequence: &mut u64, rule: &Rule) -> Option<Entry> {
+        *time = time.checked_add_unsigned(self.number()?)?;
+        let (marks, difference) = self.marked()?;
+        *sequence = sequence.wrapping_add(unzigzag(difference) as u64);
+        let value = if rule.distinct { self.value()? } else { 0 };
+        Some(Entry { time: *time, sequence: *sequence, value, marks })
     }
 
     #[inline]
@@ -287,7 +317,10 @@ mod tests {
             let mut held = Held::default();
             rule.advance(&mut held, old.iter().copied());
             let before = write(&held, &rule);
-            if let Some(short) = append(&before, &rule, new) {
+            let in_order = all.windows(2).all(|pair| pair[0].sequence < pair[1].sequence);
+            let short = append(&before, &rule, new);
+            prop_assert!(short.is_some() || new.is_empty() || !in_order || all.len() >= 25 || time - new[0].time >= 1100);
+            if let Some(short) = short {
                 prop_assert!(rule.advance(&mut held, new.iter().copied()).is_empty());
                 prop_assert_eq!(short, write(&held, &rule));
             }

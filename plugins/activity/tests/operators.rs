@@ -112,9 +112,9 @@ fn text_operators() {
         &[kind("view"), absent()],
     );
     check(
-        json!({"field": "kind", "in": ["export", "Download"], "ignore-case": false}),
-        &[kind("export"), kind("Download")],
-        &[kind("download"), absent()],
+        json!({"field": "action", "in": ["export", "Download"], "ignore-case": false}),
+        &[is("action", "export"), is("action", "Download")],
+        &[is("action", "download"), absent()],
     );
 
     let actor = |value: &str| is("actor", value);

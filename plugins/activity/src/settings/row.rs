@@ -47,6 +47,9 @@ const MOST_ROWS: usize = 500;
 const MOST_VALUES: usize = 10_000;
 /// Length of a pattern, bytes.
 const LONGEST_PATTERN: usize = 1000;
+/// How deep a pattern may nest: both its reading and its compiling need stack, of which a guest has
+/// little.
+const DEEPEST_PATTERN: u32 = 20;
 /// Memory that a compiled pattern may take, bytes.
 const LARGEST_PATTERN: usize = 256 * 1024;
 
@@ -551,7 +554,7 @@ impl Reader<'_> {
             return self.problem(at, format!("the pattern is longer than {LONGEST_PATTERN} bytes"));
         }
         let text = if ignore_case { format!("(?i){text}") } else { text.clone().into_owned() };
-        match RegexBuilder::new(&text).size_limit(LARGEST_PATTERN).build() {
+        match RegexBuilder::new(&text).size_limit(LARGEST_PATTERN).nest_limit(DEEPEST_PATTERN).build() {
             Ok(regex) => Some(Test::Matches(Pattern { text, regex })),
             Err(error) => self.problem(
                 at,
@@ -656,7 +659,7 @@ impl Reader<'_> {
         self.problem(
             at,
             format!(
-                "`{operator}` does not fit `{}`, a {} field\nhint: use one of {}",
+                "`{operator}` does not fit `{}`, whose type is {}\nhint: use one of {}",
                 field.name(),
                 column_type.name(),
                 quoted(fitting)

@@ -1,0 +1,305 @@
+//! How long the detector takes for an activity: `cargo run --release -p casbah-activity --example evaluate-speed`.
+//!
+//! The activities are made up in the manner of a Smartsheet account: 400 users, of whom some are
+//! busy; views are common, exports rare; a third of the rows has an address. State is carried from
+//! batch to batch. Figures are native; the sandbox is measured in the bench of the whole.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use casbah_activity::Activity;
+use casbah_model::{Batch, BatchBuilder, StateKey};
+use casbah_plugin::Detector as _;
+use serde_json::{Value, json};
+
+/// A small generator of numbers; the figures should be the same work on every machine.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+const KINDS: [(&str, u64); 12] = [
+    ("view", 500),
+    ("edit", 230),
+    ("create", 60),
+    ("share", 30),
+    ("download", 30),
+    ("export", 20),
+    ("delete", 30),
+    ("login", 40),
+    ("rename", 20),
+    ("move", 20),
+    ("publish", 5),
+    ("admin", 15),
+];
+
+fn kind(numbers: &mut Numbers) -> &'static str {
+    let mut left = numbers.below(1000);
+    for (kind, weight) in KINDS {
+        if left < weight {
+            return kind;
+        }
+        left -= weight;
+    }
+    "other"
+}
+
+fn batch(numbers: &mut Numbers, rows: u64, sequence: &mut u64, time: &mut i64) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..rows {
+        *sequence += 1;
+        *time += numbers.below(8_000) as i64;
+        let user = numbers.below(400).min(numbers.below(400));
+        let kind = kind(numbers);
+        builder.begin_row();
+        builder.integer("sequence", *sequence as i64);
+        builder.text("id", &format!("{:016x}", sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        builder.integer("time", *time - numbers.below(60_000) as i64);
+        builder.integer("received", *time + 90_000);
+        builder.text("app", "smartsheet");
+        builder.text("connection", "acme");
+        builder.text(
+            "source",
+            ["WEB_APP", "API_INTEGRATED_APP", "MOBILE_IOS"][numbers.below(3) as usize],
+        );
+        builder.text("kind", kind);
+        builder.text("action", &kind.to_uppercase());
+        builder.text("actor", &format!("user{user}@example.com"));
+        builder.text("actor.id", &format!("{}", 4_000_000_000_000 + user * 977));
+        builder.text("actor.type", if user == 399 { "service" } else { "user" });
+        builder.flag("actor.admin", user < 5);
+        if numbers.below(3) == 0 {
+            builder.text("ip", &format!("203.0.{}.{}", user % 256, numbers.below(4)));
+            builder.text("ip.category", if numbers.below(5) == 0 { "other" } else { "corporate" });
+            builder.text("country", "DE");
+        }
+        builder.text("client", "web");
+        builder.text("result", "success");
+        let object = numbers.below(20_000);
+        builder.text("object", &format!("{}", 7_000_000_000_000 + object * 31));
+        builder.text("object.kind", if object % 3 == 0 { "report" } else { "sheet" });
+        builder.text("object.name", &format!("Plan {object}"));
+        if kind == "share" {
+            let outside = numbers.below(10) == 0;
+            builder.text(
+                "recipient",
+                &format!(
+                    "guest{}@{}",
+                    numbers.below(900),
+                    if outside { "gmail.com" } else { "example.com" }
+                ),
+            );
+            builder.text("recipient.domain", if outside { "gmail.com" } else { "example.com" });
+            builder.flag("recipient.external", outside);
+        }
+        builder.begin_nested("objects");
+        builder.nested_text("objects", "role", "object");
+        builder.nested_text("objects", "kind", "sheet");
+        for (key, value) in
+            [("sheetName", format!("Plan {object}")), ("rowCount", format!("{}", object % 100))]
+        {
+            builder.begin_nested("fields");
+            builder.nested_text("fields", "key", key);
+            builder.nested_text("fields", "value", &value);
+        }
+    }
+    builder.finish()
+}
+
+/// Policies such as people write for Smartsheet; numbers vary, so that no two are the same.
+fn policy(number: usize) -> String {
+    let app = json!({"field": "app", "is": "smartsheet"});
+    let more = number / 20;
+    let kinds = |kinds: Value| json!({"field": "kind", "in": kinds});
+    let (when, repeat): (Vec<Value>, Value) = match number % 20 {
+        0 => (
+            vec![app, kinds(json!(["export", "download"]))],
+            json!({"count": 30 + more, "within": "5m", "distinct": "object"}),
+        ),
+        1 => (
+            vec![app, kinds(json!(["share"]))],
+            json!({"count": 20 + more, "within": "1h", "distinct": "recipient"}),
+        ),
+        2 => (
+            vec![app, kinds(json!(["share"])), json!({"field": "recipient.external", "is": true})],
+            Value::Null,
+        ),
+        3 => (
+            vec![app, kinds(json!(["delete", "purge"]))],
+            json!({"count": 50 + more, "within": "10m"}),
+        ),
+        4 => (
+            vec![
+                app,
+                kinds(json!(["publish"])),
+                json!({"field": "object.kind", "is": "dashboard"}),
+            ],
+            Value::Null,
+        ),
+        5 => (vec![app, kinds(json!(["ownership"]))], json!({"count": 5 + more, "within": "1h"})),
+        6 => (
+            vec![app, kinds(json!(["permission"])), json!({"field": "actor.admin", "is": true})],
+            Value::Null,
+        ),
+        7 => (
+            vec![
+                app,
+                kinds(json!(["report"])),
+                json!({"field": "action", "contains": "USER_LIST"}),
+            ],
+            Value::Null,
+        ),
+        8 => (vec![app, json!({"field": "impersonated", "is": true})], Value::Null),
+        9 => (
+            vec![app, kinds(json!(["token"])), json!({"field": "token", "exists": true})],
+            Value::Null,
+        ),
+        10 => (vec![app, json!({"field": "anonymous", "is": true})], Value::Null),
+        11 => (
+            vec![app, kinds(json!(["login"])), json!({"field": "result", "is": "failure"})],
+            json!({"count": 10 + more, "within": "2m"}),
+        ),
+        12 => (
+            vec![
+                app,
+                kinds(json!(["view", "download"])),
+                json!({"field": "ip.category", "not": "corporate", "missing": "no-match"}),
+            ],
+            json!({"count": 40 + more, "within": "1h", "by": ["actor", "ip"]}),
+        ),
+        13 => (
+            vec![app, kinds(json!(["edit"])), json!({"field": "actor.type", "is": "service"})],
+            json!({"count": 500, "within": "1h"}),
+        ),
+        14 => (
+            vec![
+                app,
+                kinds(json!(["export"])),
+                json!({"field": "object.name", "matches": "(?i)salar(y|ies)|payroll"}),
+            ],
+            Value::Null,
+        ),
+        15 => (
+            vec![
+                app,
+                json!({"field": "recipient.domain", "in": ["gmail.com", "outlook.com", "proton.me"]}),
+                json!({"field": "kind", "is": "share"}),
+            ],
+            json!({"count": 5 + more, "within": "24h", "distinct": "object"}),
+        ),
+        16 => (
+            vec![
+                app,
+                kinds(json!(["view"])),
+                json!({"field": "ip", "cidr": ["198.51.100.0/24", "192.0.2.0/24"]}),
+            ],
+            Value::Null,
+        ),
+        17 => (
+            vec![
+                app,
+                json!({"field": "fields.rowCount", "above": 100000}),
+                kinds(json!(["delete"])),
+            ],
+            Value::Null,
+        ),
+        18 => (
+            vec![
+                app,
+                json!({"field": "kind", "is": "admin"}),
+                json!({"not": {"field": "actor", "in": ["user1@example.com", "user2@example.com"]}, "missing": "match"}),
+            ],
+            json!({"count": 10 + more, "within": "1h"}),
+        ),
+        _ => (
+            vec![app, kinds(json!(["view"]))],
+            json!({"count": 300 + more, "within": "1h", "distinct": "object"}),
+        ),
+    };
+    let mut settings = json!({"policy": format!("speed-{number}"), "group": ["actor"], "quiet": 86_400_000, "when": when});
+    if !repeat.is_null() {
+        settings["repeat"] = repeat;
+    }
+    settings.to_string()
+}
+
+/// The shortest of several runs of the same work, which is the least disturbed one.
+fn shortest(runs: &[Duration]) -> f64 {
+    runs.iter().min().map_or(0.0, Duration::as_secs_f64)
+}
+
+fn main() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "policies  rows/batch  configure µs  begin ns  finish ns  all ns/activity  keys/batch  state B/key  findings"
+    )?;
+    for rows in [256, 1024, 4096] {
+        for number in [1, 20, 100] {
+            let policies: Vec<String> = (0..number).map(policy).collect();
+            let configure: Vec<Duration> = (0..20)
+                .map(|_| {
+                    let start = Instant::now();
+                    let detector = Activity::configure(&policies);
+                    assert!(detector.is_ok());
+                    start.elapsed()
+                })
+                .collect();
+            let Ok(mut detector) = Activity::configure(&policies) else { return Ok(()) };
+            let (mut numbers, mut sequence, mut time) = (Numbers(0x5EED), 0, 1_790_000_000_000);
+            let batches: Vec<Batch> = (0..65_536 / rows)
+                .map(|_| batch(&mut numbers, rows, &mut sequence, &mut time))
+                .collect();
+            let (mut begin, mut finish) = (vec![Duration::MAX; 3], vec![Duration::MAX; 3]);
+            let (mut keys_seen, mut findings, mut bytes) = (0, 0, 0.0);
+            for run in 0..3 {
+                let mut states: HashMap<StateKey, Vec<u8>> = HashMap::new();
+                let (mut begun, mut finished) = (Duration::ZERO, Duration::ZERO);
+                (keys_seen, findings) = (0, 0);
+                for batch in &batches {
+                    let batch = batch.clone();
+                    let start = Instant::now();
+                    let keys = detector.begin(batch).unwrap_or_default();
+                    begun += start.elapsed();
+                    let held: Vec<Vec<u8>> = keys
+                        .iter()
+                        .map(|key| states.get(key).cloned().unwrap_or_default())
+                        .collect();
+                    let start = Instant::now();
+                    let outcome = detector.finish(&held).unwrap_or_default();
+                    finished += start.elapsed();
+                    keys_seen += keys.len();
+                    findings += outcome.findings.len();
+                    for (place, value) in outcome.changes {
+                        if let Some(key) = keys.get(place as usize) {
+                            states.insert(key.clone(), value);
+                        }
+                    }
+                }
+                if let (Some(b), Some(f)) = (begin.get_mut(run), finish.get_mut(run)) {
+                    (*b, *f) = (begun, finished);
+                }
+                let all: usize = states.values().map(Vec::len).sum();
+                bytes = all as f64 / states.len().max(1) as f64;
+            }
+            let each = |runs: &[Duration]| shortest(runs) * 1e9 / 65_536.0;
+            writeln!(
+                out,
+                "{number:8}  {rows:10}  {:12.1}  {:8.1}  {:9.1}  {:15.1}  {:10}  {bytes:11.0}  {findings:8}",
+                shortest(&configure) * 1e6,
+                each(&begin),
+                each(&finish),
+                each(&begin) + each(&finish),
+                keys_seen / batches.len(),
+            )?;
+        }
+    }
+    Ok(())
+}
