@@ -1,0 +1,671 @@
+//! The accounts of a connection, and what activities learn from them.
+//!
+//! An app names who did something by number, often without an e-mail address. [`Accounts`] holds
+//! what its users stream told, and [`Accounts::join`] fills in what is absent from a batch before it
+//! is stored: once for every distinct id, never over what the app itself said.
+//!
+//! It is not a directory: it does not know groups, and nothing of other connections.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use casbah_model::table::{ABSENT_INTEGER, Batch, TextId, Texts, Values};
+use casbah_model::{ConnectionName, TenantName};
+use casbah_store::{ScanRange, Store, Table, Write};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::{decode, encode, stream_key};
+use crate::error::ConnectError;
+
+/// Mail domains that anybody can have an address in. Nobody is internal by one of them.
+const PUBLIC_DOMAINS: &[&str] = &[
+    "aol.com",
+    "fastmail.com",
+    "free.fr",
+    "gmail.com",
+    "gmx.com",
+    "gmx.de",
+    "gmx.net",
+    "googlemail.com",
+    "hey.com",
+    "hotmail.co.uk",
+    "hotmail.com",
+    "hotmail.de",
+    "hotmail.fr",
+    "icloud.com",
+    "laposte.net",
+    "libero.it",
+    "live.com",
+    "mac.com",
+    "mail.com",
+    "mail.ru",
+    "me.com",
+    "msn.com",
+    "naver.com",
+    "orange.fr",
+    "outlook.com",
+    "outlook.de",
+    "proton.me",
+    "protonmail.com",
+    "qq.com",
+    "rocketmail.com",
+    "t-online.de",
+    "tutanota.com",
+    "web.de",
+    "yahoo.co.jp",
+    "yahoo.co.uk",
+    "yahoo.com",
+    "yahoo.de",
+    "yahoo.fr",
+    "yandex.com",
+    "yandex.ru",
+    "ymail.com",
+    "zoho.com",
+    "163.com",
+    "126.com",
+];
+
+/// An account as the app told of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Account {
+    /// The app's id.
+    pub id: String,
+    /// E-mail address, as the app writes it; empty when unknown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub email: String,
+    /// Name; empty when unknown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `user` or `service`; empty when unknown.
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub account_type: String,
+    /// `active`, `pending`, `declined`, `disabled` or `deleted`; empty when unknown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub status: String,
+    /// Whether it is an administrator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<bool>,
+    /// Whether it is outside the organization.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<bool>,
+    /// When it was last signed in to, ms since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<i64>,
+}
+
+/// The status of an account that the app does not name any more.
+const DELETED: &str = "deleted";
+
+impl Account {
+    /// The accounts of a batch from a users stream; rows without an id are left out.
+    pub(crate) fn from_batch(batch: &Batch) -> Vec<Self> {
+        let flag = |name: &str, row| batch.integer(name, row).map(|value| value != 0);
+        (0..batch.len())
+            .map(|row| Self {
+                id: batch.text("id", row).to_owned(),
+                email: batch.text("email", row).to_owned(),
+                name: batch.text("name", row).to_owned(),
+                account_type: batch.text("type", row).to_owned(),
+                status: batch.text("status", row).to_owned(),
+                admin: flag("admin", row),
+                external: flag("external", row),
+                seen: batch.integer("seen", row),
+            })
+            .filter(|account| !account.id.is_empty())
+            .collect()
+    }
+
+    pub(crate) fn write(&self, connection: &ConnectionName) -> Result<Write, ConnectError> {
+        Ok(Write {
+            table: Table::Account,
+            key: stream_key(connection, &self.id),
+            value: Some(encode("an account", self)?),
+        })
+    }
+}
+
+/// The accounts of one connection, in memory.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    by_id: HashMap<String, Account>,
+    /// Domains that the operator named; when there are none, those of accounts known as internal.
+    configured: BTreeSet<String>,
+    derived: HashMap<String, usize>,
+}
+
+impl Accounts {
+    /// None yet. `domains` are the organization's mail domains, when the operator named them.
+    pub fn new(domains: &[String]) -> Self {
+        let configured = domains
+            .iter()
+            .map(|domain| domain.trim().trim_start_matches('@').to_lowercase())
+            .filter(|domain| !domain.is_empty() && !is_public(domain))
+            .collect();
+        Self { configured, ..Self::default() }
+    }
+
+    /// Reads the accounts of a connection from the store.
+    ///
+    /// # Errors
+    /// `Store` when the store fails or holds something unreadable.
+    pub fn load(
+        store: &dyn Store,
+        tenant: &TenantName,
+        connection: &ConnectionName,
+        domains: &[String],
+    ) -> Result<Self, ConnectError> {
+        let mut accounts = Self::new(domains);
+        let mut failed = None;
+        let prefix = ScanRange::prefix(stream_key(connection, ""));
+        store.scan(tenant, Table::Account, &prefix, false, &mut |_, bytes| {
+            match decode::<Account>(&format!("an account of connection `{connection}`"), bytes) {
+                Ok(account) => accounts.put(account),
+                Err(error) => failed = Some(error),
+            }
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(accounts), Err)
+    }
+
+    /// Adds an account, or replaces the one of that id.
+    pub fn put(&mut self, account: Account) {
+        if let Some(domain) = internal_domain(&account) {
+            *self.derived.entry(domain).or_default() += 1;
+        }
+        let before = self.by_id.insert(account.id.clone(), account);
+        if let Some(domain) = before.as_ref().and_then(internal_domain)
+            && let Some(count) = self.derived.get_mut(&domain)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.derived.remove(&domain);
+            }
+        }
+    }
+
+    /// An account by the app's id.
+    pub fn get(&self, id: &str) -> Option<&Account> {
+        self.by_id.get(id)
+    }
+
+    /// How many accounts there are, those that are gone not counted.
+    pub fn present(&self) -> usize {
+        self.by_id.values().filter(|account| account.status != DELETED).count()
+    }
+
+    /// How many there would be with these added or replaced; no id occurs twice among them.
+    pub(crate) fn present_with(&self, changed: &[Account]) -> usize {
+        let is_present = |account: &Account| usize::from(account.status != DELETED);
+        changed.iter().fold(self.present(), |count, account| {
+            count + is_present(account) - self.get(&account.id).map_or(0, is_present)
+        })
+    }
+
+    /// Those of `accounts` that are new or differ from what is known.
+    pub(crate) fn changed(&self, accounts: Vec<Account>) -> Vec<Account> {
+        // Of an account that is named twice, what was said last counts.
+        let mut last: HashMap<String, Account> = HashMap::new();
+        for account in accounts {
+            last.insert(account.id.clone(), account);
+        }
+        let mut changed: Vec<Account> =
+            last.into_values().filter(|account| self.get(&account.id) != Some(account)).collect();
+        changed.sort_by(|a, b| a.id.cmp(&b.id));
+        changed
+    }
+
+    /// What becomes of the accounts that a whole round did not name.
+    pub(crate) fn gone(&self, named: &HashSet<String>) -> Vec<Account> {
+        let mut gone: Vec<Account> = self
+            .by_id
+            .values()
+            .filter(|account| account.status != DELETED && !named.contains(&account.id))
+            .map(|account| Account { status: DELETED.to_owned(), ..account.clone() })
+            .collect();
+        gone.sort_by(|a, b| a.id.cmp(&b.id));
+        gone
+    }
+
+    /// Whether an address of this domain is outside the organization; `None` when nothing is known.
+    fn is_external(&self, domain: &str) -> Option<bool> {
+        if domain.is_empty() {
+            return None;
+        }
+        if is_public(domain) {
+            return Some(true);
+        }
+        let inside = |known: &str| {
+            domain.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        if self.configured.is_empty() && self.derived.is_empty() {
+            return None;
+        }
+        let internal = if self.configured.is_empty() {
+            self.derived.keys().any(|known| inside(known))
+        } else {
+            self.configured.iter().any(|known| inside(known))
+        };
+        Some(!internal)
+    }
+
+    /// Fills in what the batch leaves absent and the accounts know, and the columns that only the
+    /// host knows: app, connection and when it was received (ms since 1970).
+    pub fn join(&self, batch: &mut Batch, app: &str, connection: &ConnectionName, received: i64) {
+        let rows = batch.len();
+        let mut join = Join::new(self, batch);
+        join.actor();
+        join.behalf();
+        join.recipient();
+        join.objects();
+        join.finish();
+        let mut words = Words::default();
+        let [app, connection] = [app, connection.as_str()].map(|word| words.want(word));
+        words.settle(&mut batch.texts);
+        batch.set_column("app", Values::Text(vec![words.id(app); rows]));
+        batch.set_column("connection", Values::Text(vec![words.id(connection); rows]));
+        batch.set_column("received", Values::Integer(vec![received; rows]));
+    }
+}
+
+fn internal_domain(account: &Account) -> Option<String> {
+    if account.external != Some(false) {
+        return None;
+    }
+    let domain = domain(&account.email)?;
+    (!is_public(&domain)).then_some(domain)
+}
+
+fn is_public(domain: &str) -> bool {
+    PUBLIC_DOMAINS.contains(&domain)
+}
+
+/// The domain of an e-mail address, in lower case.
+fn domain(email: &str) -> Option<String> {
+    let (user, domain) = email.rsplit_once('@')?;
+    let fits = !user.is_empty() && !domain.is_empty() && !email.contains(char::is_whitespace);
+    fits.then(|| domain.trim_end_matches('.').to_lowercase())
+}
+
+/// New texts on their way into a batch's dictionary, each looked for among those already there.
+#[derive(Default)]
+struct Words {
+    /// Place in `ids` by text. The first word is the empty one, which is text 0.
+    places: hashbrown::HashMap<String, usize>,
+    ids: Vec<TextId>,
+}
+
+/// Place of a word in [`Words`]; 0 is the empty word.
+type Word = usize;
+
+impl Words {
+    fn want(&mut self, text: &str) -> Word {
+        if text.is_empty() {
+            return 0;
+        }
+        if let Some(&place) = self.places.get(text) {
+            return place;
+        }
+        self.places.insert(text.to_owned(), self.places.len() + 1);
+        self.places.len()
+    }
+
+    /// Finds every wanted word in the dictionary, and adds those that are missing.
+    fn settle(&mut self, texts: &mut Texts) {
+        const UNKNOWN: TextId = TextId::MAX;
+        self.ids = vec![UNKNOWN; self.places.len() + 1];
+        if let Some(first) = self.ids.first_mut() {
+            *first = 0;
+        }
+        // Most texts differ in length from every wanted one, and need no hashing.
+        let mut lengths = [false; 256];
+        for word in self.places.keys() {
+            if let Some(slot) = lengths.get_mut(word.len().min(255)) {
+                *slot = true;
+            }
+        }
+        for (id, text) in texts.iter() {
+            let likely = lengths.get(text.len().min(255)).copied().unwrap_or(false);
+            if likely
+                && let Some(&place) = self.places.get(text)
+                && let Some(slot) = self.ids.get_mut(place)
+                && *slot == UNKNOWN
+            {
+                *slot = id;
+            }
+        }
+        let (mut bytes, mut ends) = std::mem::take(texts).into_parts();
+        for (word, &place) in &self.places {
+            let Some(slot) = self.ids.get_mut(place).filter(|slot| **slot == UNKNOWN) else {
+                continue;
+            };
+            let end = u32::try_from(bytes.len() + word.len());
+            let (Ok(end), Ok(id)) = (end, TextId::try_from(ends.len())) else {
+                *slot = 0;
+                continue;
+            };
+            bytes.push_str(word);
+            ends.push(end);
+            *slot = id;
+        }
+        *texts = Texts::from_parts(bytes, ends);
+    }
+
+    fn id(&self, word: Word) -> TextId {
+        self.ids.get(word).copied().unwrap_or(0)
+    }
+}
+
+/// What is known about one id of a batch.
+#[derive(Clone, Copy, Default)]
+struct Known<'a> {
+    account: Option<&'a Account>,
+    email: Word,
+    lower: Word,
+    name: Word,
+    status: Word,
+    account_type: Word,
+    domain: Word,
+    admin: Option<bool>,
+    external: Option<bool>,
+}
+
+/// A cell to be filled in a text column: by a word, where it is absent or holds just the id.
+struct Fill {
+    column: &'static str,
+    row: usize,
+    word: Word,
+}
+
+/// One pass over a batch. Values are gathered first and written last, because the dictionary can't
+/// grow while it is read.
+struct Join<'a, 'b> {
+    accounts: &'a Accounts,
+    batch: &'b mut Batch,
+    words: Words,
+    /// By text id of the id.
+    known: HashMap<TextId, Known<'a>>,
+    /// By text id of an e-mail address: in lower case, its domain, whether it is outside.
+    addresses: HashMap<TextId, (Word, Word, Option<bool>)>,
+    texts: Vec<Fill>,
+    flags: Vec<(&'static str, usize, bool)>,
+    names: Vec<(usize, Word)>,
+}
+
+impl<'a, 'b> Join<'a, 'b> {
+    fn new(accounts: &'a Accounts, batch: &'b mut Batch) -> Self {
+        Self {
+            accounts,
+            batch,
+            words: Words::default(),
+            known: HashMap::new(),
+            addresses: HashMap::new(),
+            texts: Vec::new(),
+            flags: Vec::new(),
+            names: Vec::new(),
+        }
+    }
+
+    fn ids(&self, column: &str) -> Vec<TextId> {
+        self.batch.text_ids(column).map_or_else(Vec::new, <[TextId]>::to_vec)
+    }
+
+    fn known(&mut self, id: TextId) -> Known<'a> {
+        if id == 0 {
+            return Known::default();
+        }
+        if let Some(known) = self.known.get(&id) {
+            return *known;
+        }
+        let account = self.accounts.get(self.batch.texts.get(id));
+        let known = account.map_or_else(Known::default, |account| {
+            let domain = domain(&account.email).unwrap_or_default();
+            Known {
+                account: Some(account),
+                email: self.words.want(&account.email),
+                lower: self.words.want(&account.email.to_lowercase()),
+                name: self.words.want(&account.name),
+                status: self.words.want(&account.status),
+                account_type: self.words.want(&account.account_type),
+                domain: self.words.want(&domain),
+                admin: account.admin,
+                external: account.external.or_else(|| self.accounts.is_external(&domain)),
+            }
+        });
+        self.known.insert(id, known);
+        known
+    }
+
+    /// An e-mail address that stands in the batch: in lower case, its domain, whether it is outside.
+    fn address(&mut self, id: TextId) -> (Word, Word, Option<bool>) {
+        if let Some(address) = self.addresses.get(&id) {
+            return *address;
+        }
+        let text = self.batch.texts.get(id);
+        let address = match domain(text) {
+            Some(domain) => (
+                self.words.want(&text.to_lowercase()),
+                self.words.want(&domain),
+                self.accounts.is_external(&domain),
+            ),
+            None => (0, 0, None),
+        };
+        self.addresses.insert(id, address);
+        address
+    }
+
+    fn fill(&mut self, column: &'static str, row: usize, word: Word) {
+        if word != 0 {
+            self.texts.push(Fill { column, row, word });
+        }
+    }
+
+    fn flag(&mut self, column: &'static str, row: usize, value: Option<bool>) {
+        if let Some(value) = value {
+            self.flags.push((column, row, value));
+        }
+    }
+
+    fn actor(&mut self) {
+        let ids = self.ids("actor.id");
+        let actors = self.ids("actor");
+        let emails = self.ids("actor.email");
+        let names = self.ids("actor.name");
+        let types = self.ids("actor.type");
+        let admins = Flags::of(self.batch, "actor.admin");
+        let externals = Flags::of(self.batch, "actor.external");
+        for row in 0..self.batch.len() {
+            let id = at(&ids, row);
+            let known = self.known(id);
+            let email = at(&emails, row);
+            let (lower, _, outside) = if email == 0 { (0, 0, None) } else { self.address(email) };
+            if email == 0 {
+                self.fill("actor.email", row, known.email);
+            }
+            self.person(
+                "actor",
+                row,
+                at(&actors, row),
+                id,
+                if lower == 0 { known.lower } else { lower },
+            );
+            if at(&names, row) == 0 {
+                self.fill("actor.name", row, known.name);
+            }
+            if at(&types, row) == 0 {
+                self.fill("actor.type", row, known.account_type);
+            }
+            if admins.is_absent(row) {
+                self.flag("actor.admin", row, known.admin);
+            }
+            if externals.is_absent(row) {
+                self.flag("actor.external", row, known.external.or(outside));
+            }
+            self.fill("actor.status", row, known.status);
+        }
+    }
+
+    /// Fills a column that names a person by e-mail address in lower case, or else by id.
+    fn person(&mut self, column: &'static str, row: usize, said: TextId, id: TextId, lower: Word) {
+        if said == 0 || said == id {
+            self.fill(column, row, lower);
+        } else {
+            let (lowered, _, _) = self.address(said);
+            self.fill(column, row, lowered);
+        }
+    }
+
+    fn behalf(&mut self) {
+        let ids = self.ids("behalf.id");
+        let said = self.ids("behalf");
+        if ids.is_empty() && said.is_empty() {
+            return;
+        }
+        for row in 0..self.batch.len() {
+            let id = at(&ids, row);
+            let lower = self.known(id).lower;
+            self.person("behalf", row, at(&said, row), id, lower);
+        }
+    }
+
+    fn recipient(&mut self) {
+        let ids = self.ids("recipient.id");
+        let said = self.ids("recipient");
+        let domains = self.ids("recipient.domain");
+        if ids.is_empty() && said.is_empty() && domains.is_empty() {
+            return;
+        }
+        let kinds = self.ids("recipient.kind");
+        let externals = Flags::of(self.batch, "recipient.external");
+        for row in 0..self.batch.len() {
+            let kind = self.batch.texts.get(at(&kinds, row));
+            // The ids of groups are numbers of their own, and may be those of users.
+            let id = if matches!(kind, "" | "user") { at(&ids, row) } else { 0 };
+            let known = self.known(id);
+            let recipient = at(&said, row);
+            self.person("recipient", row, recipient, at(&ids, row), known.lower);
+            let (_, domain, outside) =
+                if recipient == 0 { (0, 0, None) } else { self.address(recipient) };
+            let given = at(&domains, row);
+            if given == 0 {
+                self.fill("recipient.domain", row, if domain == 0 { known.domain } else { domain });
+            }
+            if externals.is_absent(row) {
+                let by_domain = if given == 0 {
+                    outside
+                } else {
+                    self.accounts.is_external(&self.batch.texts.get(given).to_lowercase())
+                };
+                self.flag("recipient.external", row, known.external.or(by_domain));
+            }
+        }
+    }
+
+    fn objects(&mut self) {
+        let Some(objects) = self.batch.nested("objects") else { return };
+        let column = |name: &str| match objects.column(name) {
+            Some(Values::Text(ids)) => ids.clone(),
+            _ => Vec::new(),
+        };
+        let (kinds, ids, names) = (column("kind"), column("id"), column("name"));
+        for row in 0..objects.rows() {
+            let is_user = self.batch.texts.get(at(&kinds, row)) == "user";
+            if is_user && at(&names, row) == 0 {
+                let known = self.known(at(&ids, row));
+                let word = if known.email == 0 { known.name } else { known.email };
+                if known.account.is_some() && word != 0 {
+                    self.names.push((row, word));
+                }
+            }
+        }
+    }
+
+    /// Writes what was gathered.
+    fn finish(self) {
+        let Self { batch, mut words, texts, flags, names, .. } = self;
+        words.settle(&mut batch.texts);
+        let rows = batch.len();
+        let mut fills: HashMap<&'static str, Vec<(usize, TextId)>> = HashMap::new();
+        for Fill { column, row, word } in texts {
+            fills.entry(column).or_default().push((row, words.id(word)));
+        }
+        for (column, cells) in sorted(fills) {
+            let mut values = match batch.column(column) {
+                None => vec![0; rows],
+                Some(Values::Text(values)) => values.clone(),
+                // A plugin's column of another type is the app's word, however odd.
+                Some(_) => continue,
+            };
+            for (row, id) in cells {
+                if let Some(cell) = values.get_mut(row) {
+                    *cell = id;
+                }
+            }
+            batch.set_column(column, Values::Text(values));
+        }
+        let mut fills: HashMap<&'static str, Vec<(usize, bool)>> = HashMap::new();
+        for (column, row, value) in flags {
+            fills.entry(column).or_default().push((row, value));
+        }
+        for (column, cells) in sorted(fills) {
+            let mut values = match batch.column(column) {
+                None => vec![ABSENT_INTEGER; rows],
+                Some(Values::Integer(values)) => values.clone(),
+                Some(_) => continue,
+            };
+            for (row, value) in cells {
+                if let Some(cell) = values.get_mut(row) {
+                    *cell = i64::from(value);
+                }
+            }
+            batch.set_column(column, Values::Integer(values));
+        }
+        if names.is_empty() {
+            return;
+        }
+        let Some(objects) = batch.nested.iter_mut().find(|nested| nested.name == "objects") else {
+            return;
+        };
+        let rows = objects.rows();
+        if objects.column("name").is_none() {
+            objects.columns.push(casbah_model::Column {
+                name: "name".to_owned(),
+                values: Values::Text(vec![0; rows]),
+            });
+        }
+        let column = objects.columns.iter_mut().find(|column| column.name == "name");
+        if let Some(Values::Text(values)) = column.map(|column| &mut column.values) {
+            for (row, word) in names {
+                if let Some(cell) = values.get_mut(row) {
+                    *cell = words.id(word);
+                }
+            }
+        }
+    }
+}
+
+/// New columns in a fixed order, so that the same input makes the same batch.
+fn sorted<T>(fills: HashMap<&'static str, Vec<T>>) -> Vec<(&'static str, Vec<T>)> {
+    let mut fills: Vec<_> = fills.into_iter().collect();
+    fills.sort_by_key(|(column, _)| *column);
+    fills
+}
+
+fn at(ids: &[TextId], row: usize) -> TextId {
+    ids.get(row).copied().unwrap_or(0)
+}
+
+/// The flags of a column; all absent when there is none.
+struct Flags(Vec<i64>);
+
+impl Flags {
+    fn of(batch: &Batch, column: &str) -> Self {
+        Self(batch.integers(column).map_or_else(Vec::new, <[i64]>::to_vec))
+    }
+
+    fn is_absent(&self, row: usize) -> bool {
+        self.0.get(row).is_none_or(|&value| value == ABSENT_INTEGER)
+    }
+}
+
+#[cfg(test)]
+mod tests;

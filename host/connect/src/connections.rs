@@ -1,0 +1,537 @@
+//! The door of this crate: the connections of all tenants, and what can be done with them.
+//!
+//! One [`Connections`] serves a process. It holds what must be shared within it: budgets of
+//! requests, and the tokens of each connection, which one task at a time may refresh.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use casbah_model::adapter::{Adapter, AdapterDescription, facts};
+use casbah_model::{ConnectionName, TenantName};
+use casbah_store::{Commit, Store};
+use tokio::time::Instant;
+
+use crate::accounts::Accounts;
+use crate::check::{CheckReport, Credentials, Subject};
+use crate::client::{Hosts, Http};
+use crate::clock::Clock;
+use crate::connection::{
+    Connection, ConnectionReport, Method, everything, read_all, read_connection, read_status,
+    write_connection, write_status,
+};
+use crate::error::{ConnectError, ConnectErrorKind};
+use crate::limit::{Budget, Budgets};
+use crate::oauth::{Bearer, ClientCredentials, Grant, Server, Tokens};
+use crate::text;
+use crate::vault::{Place, Vault};
+
+/// What a budget of requests is counted in.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The connections of all tenants. Clones are the same one.
+#[derive(Clone)]
+pub struct Connections {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    http: Http,
+    clock: Clock,
+    window: Duration,
+    budgets: Budgets,
+    tokens: Mutex<HashMap<(TenantName, ConnectionName), Tokens>>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connections")
+    }
+}
+
+/// A connection that is to be made, or signed in anew.
+#[derive(Clone, Debug)]
+pub struct NewConnection {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Region of the app; its first when `None`.
+    pub region: Option<String>,
+    /// Base addresses by host name that stand in for those of the region.
+    pub hosts: BTreeMap<String, String>,
+    /// Settings for the adapter, a JSON object.
+    pub settings: serde_json::Value,
+    /// Name of the budget of requests it shares with others; its own when `None`.
+    pub budget: Option<String>,
+    /// Requests a minute; what the adapter says when `None`.
+    pub requests_per_minute: Option<u32>,
+    /// Mail domains of the organization; derived from its accounts when empty.
+    pub internal_domains: Vec<String>,
+    /// Who signs it in, for the record; may be empty.
+    pub connected_by: String,
+}
+
+impl NewConnection {
+    /// A connection of that name in the app's first region, with nothing special about it.
+    pub fn new(name: ConnectionName) -> Self {
+        Self {
+            name,
+            region: None,
+            hosts: BTreeMap::new(),
+            settings: serde_json::Value::Object(serde_json::Map::new()),
+            budget: None,
+            requests_per_minute: None,
+            internal_domains: Vec::new(),
+            connected_by: String::new(),
+        }
+    }
+}
+
+/// Whether a connection that is signed in anew may become that of another account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Only the same organization, and the same account where it was known.
+    Refuse,
+    /// Any account.
+    Allow,
+}
+
+/// A connection that was made or signed in anew.
+#[derive(Clone, Debug)]
+pub struct Established {
+    /// The connection, as it is kept now.
+    pub report: ConnectionReport,
+    /// What its test found.
+    pub check: CheckReport,
+}
+
+/// What became of a connection's grant when it was removed.
+#[derive(Clone, Debug)]
+pub enum Removal {
+    /// The app ended it.
+    Revoked,
+    /// There was nothing to end: a token made by hand, or no way to.
+    NothingToRevoke,
+    /// The app could not be told; the connection is removed all the same.
+    NotRevoked(ConnectError),
+}
+
+/// What is needed of the kept connection to test it or fetch for it.
+#[derive(Debug)]
+pub struct Kept {
+    pub(crate) connection: Connection,
+    pub(crate) hosts: Hosts,
+    pub(crate) settings: String,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) tokens: Tokens,
+}
+
+impl Connections {
+    /// The connections in a store, with the vault that opens their secrets.
+    pub fn new(store: Arc<dyn Store>, vault: Arc<Vault>, http: Http, clock: Clock) -> Self {
+        Self::with_window(store, vault, http, clock, MINUTE)
+    }
+
+    /// The same with another length of the minute, for tests.
+    #[doc(hidden)]
+    pub fn with_window(
+        store: Arc<dyn Store>,
+        vault: Arc<Vault>,
+        http: Http,
+        clock: Clock,
+        window: Duration,
+    ) -> Self {
+        let inner = Inner {
+            store,
+            vault,
+            http,
+            clock,
+            window,
+            budgets: Budgets::default(),
+            tokens: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The HTTP client for all apps.
+    pub fn http(&self) -> &Http {
+        &self.inner.http
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// All connections of a tenant, by name.
+    ///
+    /// # Errors
+    /// `Store` when the store fails.
+    pub fn list(&self, tenant: &TenantName) -> Result<Vec<ConnectionReport>, ConnectError> {
+        let store = self.inner.store.as_ref();
+        read_all(store, tenant)?
+            .into_iter()
+            .map(|connection| {
+                let status = read_status(store, tenant, &connection.name)?;
+                Ok(ConnectionReport::new(connection, status))
+            })
+            .collect()
+    }
+
+    /// One connection.
+    ///
+    /// # Errors
+    /// `Unknown` when there is none of that name, `Store` when the store fails.
+    pub fn get(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+    ) -> Result<ConnectionReport, ConnectError> {
+        let connection = self.connection(tenant, name)?;
+        let status = read_status(self.inner.store.as_ref(), tenant, name)?;
+        Ok(ConnectionReport::new(connection, status))
+    }
+
+    fn connection(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+    ) -> Result<Connection, ConnectError> {
+        let store = self.inner.store.as_ref();
+        if let Some(connection) = read_connection(store, tenant, name)? {
+            return Ok(connection);
+        }
+        let all = read_all(store, tenant)?;
+        let names = || all.iter().map(|connection| connection.name.as_str());
+        let hint = match text::closest(name.as_str(), names()) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None if all.is_empty() => "make one with `casbah connect`".to_owned(),
+            None => format!("there are {}", text::names(names())),
+        };
+        let message = format!("there is no connection `{name}`");
+        Err(ConnectError::new(ConnectErrorKind::Unknown, message).hint(hint))
+    }
+
+    /// Switches a connection on or off. A fetch that is under way is not stopped by it.
+    ///
+    /// # Errors
+    /// As [`Connections::get`].
+    pub fn set_enabled(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+        enabled: bool,
+    ) -> Result<ConnectionReport, ConnectError> {
+        let mut connection = self.connection(tenant, name)?;
+        connection.enabled = enabled;
+        let mut commit = Commit::new();
+        commit.writes.push(write_connection(&connection)?);
+        self.inner.store.commit(tenant, commit)?;
+        self.get(tenant, name)
+    }
+
+    /// Makes a connection with a grant, or signs an existing one in anew: tests it, and keeps
+    /// connection, grant and client in one write. It is kept even if the test fails, so that what is
+    /// wrong in the app can be put right there.
+    ///
+    /// # Errors
+    /// `Exists` when a connection of that name is of another app, `OtherAccount` when an existing one
+    /// would become another account's; as [`Hosts::resolve`]; `Store`.
+    pub async fn establish(
+        &self,
+        tenant: &TenantName,
+        new: NewConnection,
+        grant: Grant,
+        credentials: Option<ClientCredentials>,
+        adapter: Arc<dyn Adapter>,
+        switch: Switch,
+    ) -> Result<Established, ConnectError> {
+        let inner = &self.inner;
+        let description = adapter.description().clone();
+        let hosts = Hosts::resolve(&description, new.region.as_deref(), &new.hosts)?;
+        let before = read_connection(inner.store.as_ref(), tenant, &new.name)?;
+        if let Some(before) = before.as_ref().filter(|before| before.app != description.name) {
+            return Err(ConnectError::new(
+                ConnectErrorKind::Exists,
+                format!("connection `{}` exists already, for `{}`", new.name, before.app),
+            )
+            .hint("choose another name, or remove that connection first"));
+        }
+        let mut connection =
+            assemble(&new, &description, &hosts, &grant, before.as_ref(), inner.clock.now());
+        let check = Subject {
+            adapter,
+            hosts,
+            settings: settings(&connection),
+            http: inner.http.clone(),
+            clock: inner.clock.clone(),
+            budget: self.budget(tenant, &connection, &description),
+            credentials: Credentials::Fresh(Bearer { token: grant.access.clone(), generation: 0 }),
+        }
+        .run()
+        .await;
+        remember(&mut connection, &check);
+        if let Some(before) = before.as_ref().filter(|_| switch == Switch::Refuse) {
+            same_account(before, &connection)?;
+        }
+        self.keep(tenant, &connection, &grant, credentials.as_ref()).await?;
+        Ok(Established { report: self.get(tenant, &new.name)?, check })
+    }
+
+    /// Writes connection and secrets at once, and makes everybody use them from now on.
+    async fn keep(
+        &self,
+        tenant: &TenantName,
+        connection: &Connection,
+        grant: &Grant,
+        credentials: Option<&ClientCredentials>,
+    ) -> Result<(), ConnectError> {
+        let inner = &self.inner;
+        let place = |name| Place { tenant, connection: &connection.name, name };
+        let mut commit = Commit::new();
+        commit.writes.push(write_connection(connection)?);
+        commit.writes.push(inner.vault.put(place(crate::oauth::TOKEN), &grant.encode()?)?);
+        commit.writes.push(match credentials {
+            Some(client) => inner.vault.put(place(crate::oauth::CLIENT), &client.encode()?)?,
+            None => inner.vault.erase(place(crate::oauth::CLIENT)),
+        });
+        let mut status = read_status(inner.store.as_ref(), tenant, &connection.name)?;
+        for stream in status.streams.values_mut() {
+            stream.trouble = None;
+        }
+        commit.writes.push(write_status(&connection.name, &status)?);
+        let (store, owner) = (Arc::clone(&inner.store), tenant.clone());
+        tokio::task::spawn_blocking(move || store.commit(&owner, commit)).await.map_err(
+            |_| ConnectError::new(ConnectErrorKind::Stopped, "storing was broken off"),
+        )??;
+        let key = (tenant.clone(), connection.name.clone());
+        let held = inner.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(tokens) = held {
+            tokens.forget().await;
+        }
+        Ok(())
+    }
+
+    /// Tests a connection.
+    ///
+    /// # Errors
+    /// As [`Connections::get`]; what the test itself finds is in the report.
+    pub async fn check(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+        adapter: Arc<dyn Adapter>,
+    ) -> Result<CheckReport, ConnectError> {
+        let kept = self.kept(tenant, name, adapter.description())?;
+        let subject = Subject {
+            adapter,
+            hosts: kept.hosts,
+            settings: kept.settings,
+            http: self.inner.http.clone(),
+            clock: self.inner.clock.clone(),
+            budget: kept.budget,
+            credentials: Credentials::Kept(kept.tokens),
+        };
+        Ok(subject.run().await)
+    }
+
+    /// Ends the grant at the app, then forgets connection, secrets, positions and accounts. What is
+    /// in the log stays until retention takes it.
+    ///
+    /// # Errors
+    /// As [`Connections::get`]. That the app could not be told is no error, but in the result.
+    pub async fn remove(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+        description: &AdapterDescription,
+    ) -> Result<Removal, ConnectError> {
+        let connection = self.connection(tenant, name)?;
+        let revocable = connection.method == Method::OAuth
+            && description.oauth.as_ref().is_some_and(|oauth| oauth.revoke.is_some());
+        let removal = if revocable {
+            let revoked = match self.kept(tenant, name, description) {
+                Ok(kept) => revoke(&kept.tokens).await,
+                Err(error) => Err(error),
+            };
+            match revoked {
+                Ok(()) => Removal::Revoked,
+                Err(error) => Removal::NotRevoked(error),
+            }
+        } else {
+            Removal::NothingToRevoke
+        };
+        let mut commit = Commit::new();
+        commit.writes = everything(self.inner.store.as_ref(), tenant, name)?;
+        self.inner.store.commit(tenant, commit)?;
+        let key = (tenant.clone(), name.clone());
+        self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        Ok(removal)
+    }
+
+    /// The accounts of a connection as they are stored.
+    ///
+    /// # Errors
+    /// As [`Connections::get`].
+    pub fn accounts(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+    ) -> Result<Accounts, ConnectError> {
+        let connection = self.connection(tenant, name)?;
+        let domains = &connection.internal_domains;
+        Accounts::load(self.inner.store.as_ref(), tenant, name, domains)
+    }
+
+    /// Everything that is needed to speak with the app for a connection.
+    pub(crate) fn kept(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+        description: &AdapterDescription,
+    ) -> Result<Kept, ConnectError> {
+        let connection = self.connection(tenant, name)?;
+        if connection.app != description.name {
+            return Err(ConnectError::new(
+                ConnectErrorKind::Configuration,
+                format!(
+                    "connection `{name}` is for `{}`, and the adapter for `{}`",
+                    connection.app, description.name
+                ),
+            ));
+        }
+        let hosts = Hosts::resolve(description, Some(&connection.region), &connection.hosts)?;
+        let server = match description.oauth {
+            Some(_) => Some(Server::resolve(description, &hosts)?),
+            None => None,
+        };
+        let inner = &self.inner;
+        let tokens = inner
+            .tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((tenant.clone(), name.clone()))
+            .or_insert_with(|| {
+                Tokens::new(crate::oauth::Keeping {
+                    tenant: tenant.clone(),
+                    connection: name.clone(),
+                    store: Arc::clone(&inner.store),
+                    vault: Arc::clone(&inner.vault),
+                    http: inner.http.clone(),
+                    clock: inner.clock.clone(),
+                    server,
+                })
+            })
+            .clone();
+        let budget = self.budget(tenant, &connection, description);
+        Ok(Kept { settings: settings(&connection), hosts, budget, tokens, connection })
+    }
+
+    fn budget(
+        &self,
+        tenant: &TenantName,
+        connection: &Connection,
+        description: &AdapterDescription,
+    ) -> Arc<Budget> {
+        let requests = connection.requests_per_minute.unwrap_or(description.requests_per_minute);
+        // A shared budget is the tenant's and the app's; a connection's own can't be named by others.
+        let name = match &connection.budget {
+            Some(shared) => format!("{tenant}/{}/shared/{shared}", connection.app),
+            None => format!("{tenant}/{}/own/{}", connection.app, connection.name),
+        };
+        self.inner.budgets.get(&name, requests, self.inner.window)
+    }
+}
+
+/// Revokes a grant. When the app is busy it is asked once more after the time it names, but nobody
+/// is kept waiting for longer than a few seconds.
+async fn revoke(tokens: &Tokens) -> Result<(), ConnectError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    match tokens.revoke().await {
+        Err(error) if error.kind() == ConnectErrorKind::Busy => {
+            let wait = error.retry_after().unwrap_or(Duration::from_secs(1));
+            if wait > PATIENCE {
+                return Err(error);
+            }
+            tokio::time::sleep_until(Instant::now() + wait).await;
+            tokens.revoke().await
+        }
+        other => other,
+    }
+}
+
+fn settings(connection: &Connection) -> String {
+    match &connection.settings {
+        serde_json::Value::Null => "{}".to_owned(),
+        settings => settings.to_string(),
+    }
+}
+
+fn assemble(
+    new: &NewConnection,
+    description: &AdapterDescription,
+    hosts: &Hosts,
+    grant: &Grant,
+    before: Option<&Connection>,
+    now: i64,
+) -> Connection {
+    Connection {
+        name: new.name.clone(),
+        app: description.name.clone(),
+        region: hosts.region().to_owned(),
+        hosts: new.hosts.clone(),
+        settings: new.settings.clone(),
+        budget: new.budget.clone(),
+        requests_per_minute: new.requests_per_minute,
+        internal_domains: new.internal_domains.clone(),
+        enabled: true,
+        created: before.map_or(now, |before| before.created),
+        signed_in: now,
+        method: grant.method,
+        connected_by: new.connected_by.clone(),
+        scopes: grant.scopes.clone(),
+        missing_scopes: grant.missing_scopes.clone(),
+        account_id: String::new(),
+        account_email: String::new(),
+        organization_id: String::new(),
+        organization_name: String::new(),
+    }
+}
+
+fn remember(connection: &mut Connection, check: &CheckReport) {
+    connection.account_id = check.fact(facts::ACCOUNT_ID).to_owned();
+    connection.account_email = check.fact(facts::ACCOUNT_EMAIL).to_owned();
+    connection.organization_id = check.fact(facts::ORGANIZATION_ID).to_owned();
+    connection.organization_name = check.fact(facts::ORGANIZATION_NAME).to_owned();
+}
+
+/// A connection must not silently become that of another organization or account: its position and
+/// its accounts would not fit.
+fn same_account(before: &Connection, now: &Connection) -> Result<(), ConnectError> {
+    let differs = |before: &str, now: &str| !before.is_empty() && !now.is_empty() && before != now;
+    let named =
+        |email: &str, id: &str| if email.is_empty() { id.to_owned() } else { email.to_owned() };
+    let (was, is) = if differs(&before.organization_id, &now.organization_id) {
+        (
+            named(&before.organization_name, &before.organization_id),
+            named(&now.organization_name, &now.organization_id),
+        )
+    } else if differs(&before.account_id, &now.account_id) {
+        (
+            named(&before.account_email, &before.account_id),
+            named(&now.account_email, &now.account_id),
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ConnectError::new(
+        ConnectErrorKind::OtherAccount,
+        format!("connection `{}` is that of `{was}`, but the sign-in was for `{is}`", now.name),
+    )
+    .hint("sign in with the same account, choose another name, or allow the switch"))
+}

@@ -1,0 +1,213 @@
+//! A stream of activities: fetches the next page while the one before is stored.
+
+use std::sync::Arc;
+
+use casbah_model::adapter::{Failure, Next, PlanRequest, Stream, class};
+use tokio::task::JoinHandle;
+
+use super::intake::{Taken, newest, take};
+use super::request::{Arrived, Go, Setback, Worker};
+use super::{Event, Shared, StreamEnd, Waiting};
+use crate::connection::{Position, read_position};
+use crate::error::{ConnectError, ConnectErrorKind};
+
+/// Pages in a row that brought nothing new and no new position, after which the position counts as
+/// stuck.
+const STUCK: u32 = 5;
+/// Nobody is waited for longer than this because the app says so.
+const LONGEST_WAIT: u64 = 3_600_000;
+
+/// A page on its way into the store.
+struct Storing {
+    task: JoinHandle<Result<Taken, ConnectError>>,
+    after: Position,
+    /// Whether the page said `More` from the very position it was asked at.
+    still: bool,
+    caught_up: bool,
+}
+
+/// The task of a stream of activities.
+pub(super) struct Activities {
+    worker: Worker,
+    /// Where the store is.
+    stored: Position,
+    /// Where the next page is asked from: at most one page ahead of the store.
+    ahead: Position,
+    storing: Option<Storing>,
+    /// Whether the next plan looks for a new position.
+    recover: bool,
+    /// Pages in a row without anything new.
+    still: u32,
+    /// Whether a new position was looked for since something new came.
+    recovered: bool,
+}
+
+impl Activities {
+    pub(super) fn new(shared: Arc<Shared>, stream: Stream) -> Result<Self, ConnectError> {
+        let books = &shared.books;
+        let mut stored =
+            read_position(books.store().as_ref(), books.tenant(), books.name(), &stream.name)?;
+        stored.since.get_or_insert(shared.fetch.since);
+        Ok(Self {
+            worker: Worker::new(shared, stream),
+            ahead: stored.clone(),
+            stored,
+            storing: None,
+            recover: false,
+            still: 0,
+            recovered: false,
+        })
+    }
+
+    pub(super) async fn run(mut self) -> Result<StreamEnd, ConnectError> {
+        if !self.accounts_first().await {
+            return Ok(StreamEnd::Stopped);
+        }
+        loop {
+            let result = if self.worker.halt.is_wanted() {
+                Err(Setback::Stopped)
+            } else {
+                let plan = self.plan();
+                self.worker.request(plan).await
+            };
+            // The page before must be in, before anything else is decided.
+            if let Err(error) = self.settle().await {
+                self.back_to_stored();
+                match self.worker.not_stored(error).await? {
+                    Go::End(end) => return Ok(end),
+                    Go::On | Go::Recover => continue,
+                }
+            }
+            let go = match result {
+                Ok(arrived) => self.arrived(arrived).await?,
+                Err(setback) => {
+                    let can_recover = !self.recover && self.ahead.cursor.is_some();
+                    self.worker.overcome(setback, can_recover).await?
+                }
+            };
+            match go {
+                Go::On => {}
+                Go::Recover => self.recover = true,
+                Go::End(end) => return Ok(end),
+            }
+        }
+    }
+
+    /// Waits until the accounts were fetched once, so that the first activities can be joined.
+    async fn accounts_first(&mut self) -> bool {
+        let mut outstanding = self.worker.shared.outstanding.subscribe();
+        tokio::select! {
+            _ = outstanding.wait_for(|streams| *streams == 0) => !self.worker.halt.is_wanted(),
+            () = self.worker.halt.wanted() => false,
+        }
+    }
+
+    fn plan(&self) -> PlanRequest {
+        let shared = &self.worker.shared;
+        PlanRequest {
+            stream: self.worker.stream.name.clone(),
+            cursor: self.ahead.cursor.clone(),
+            settings: shared.kept.settings.clone(),
+            now: shared.now(),
+            since: self.ahead.since.unwrap_or(shared.fetch.since),
+            newest: self.ahead.newest,
+            page_size: self.worker.pacer.page_size(),
+            recover: self.recover,
+        }
+    }
+
+    fn back_to_stored(&mut self) {
+        self.ahead = self.stored.clone();
+        self.recover = false;
+    }
+
+    /// Waits for the page that is being stored, if there is one.
+    async fn settle(&mut self) -> Result<(), ConnectError> {
+        let Some(Storing { task, after, still, caught_up }) = self.storing.take() else {
+            return Ok(());
+        };
+        let taken = task.await.map_err(|_| {
+            ConnectError::new(ConnectErrorKind::Store, "the store panicked while a page was stored")
+        })??;
+        self.still = if still && taken.activities == 0 { self.still + 1 } else { 0 };
+        if taken.activities > 0 {
+            self.recovered = false;
+        }
+        self.worker.shared.tell(&Event::Page {
+            stream: self.worker.stream.name.clone(),
+            activities: taken.activities,
+            duplicates: taken.duplicates,
+            late: taken.late,
+            newest: after.newest,
+            caught_up,
+        });
+        self.stored = after;
+        Ok(())
+    }
+
+    /// Starts storing a page, and says when to fetch the next.
+    async fn arrived(&mut self, arrived: Arrived) -> Result<Go, ConnectError> {
+        if self.still >= STUCK {
+            // What came is the same page once more.
+            return self.stuck().await;
+        }
+        self.worker.succeeded();
+        let next = arrived.page.next;
+        let after = Position {
+            cursor: Some(arrived.page.cursor.clone()),
+            newest: self.ahead.newest.max(newest(&arrived.page.batch, arrived.received)),
+            ..self.ahead.clone()
+        };
+        let still = next == Next::More && self.ahead.cursor == after.cursor;
+        let before = std::mem::replace(&mut self.ahead, after.clone());
+        self.recover = false;
+        let shared = Arc::clone(&self.worker.shared);
+        let (stream, ahead) = (self.worker.stream.name.clone(), after.clone());
+        let task =
+            tokio::task::spawn_blocking(move || take(&shared, &stream, arrived, &before, &ahead));
+        let caught_up = next != Next::More;
+        self.storing = Some(Storing { task, after, still, caught_up });
+        if !caught_up {
+            return Ok(Go::On);
+        }
+        if let Err(error) = self.settle().await {
+            self.back_to_stored();
+            return self.worker.not_stored(error).await;
+        }
+        self.idle(next).await
+    }
+
+    /// Waits for news.
+    async fn idle(&mut self, next: Next) -> Result<Go, ConnectError> {
+        let fetch = &self.worker.shared.fetch;
+        let pause = match next {
+            Next::Wait(ms) => std::time::Duration::from_millis(ms.min(LONGEST_WAIT)),
+            _ if fetch.until_caught_up => return Ok(Go::End(StreamEnd::CaughtUp)),
+            _ => fetch.pace.interval.unwrap_or(std::time::Duration::from_secs(
+                self.worker.stream.interval_seconds.max(1),
+            )),
+        };
+        let shared = Arc::clone(&self.worker.shared);
+        let name = &self.worker.stream.name;
+        if shared.wait(name, pause, Waiting::News, &mut self.worker.halt).await {
+            Ok(Go::On)
+        } else {
+            Ok(Go::End(StreamEnd::Stopped))
+        }
+    }
+
+    /// The app promises more, but sends the same page again and again.
+    async fn stuck(&mut self) -> Result<Go, ConnectError> {
+        self.still = 0;
+        let can_recover = !self.recovered;
+        self.recovered = true;
+        let failure = Failure {
+            class: if can_recover { class::STALE_CURSOR } else { class::MALFORMED }.to_owned(),
+            message: "the app promises more, but its position does not move".to_owned(),
+            remedy: "casbah starts again with an overlap; if it goes on, ask the app's support"
+                .to_owned(),
+            ..Failure::default()
+        };
+        self.worker.overcome(Setback::Failure(failure, None), can_recover).await
+    }
+}

@@ -1,0 +1,214 @@
+//! From a page to the log: drop what is there already, join with accounts, commit.
+
+use std::collections::HashSet;
+use std::hash::Hasher as _;
+use std::sync::{Arc, PoisonError};
+
+use casbah_model::adapter::Next;
+use casbah_model::table::{ABSENT_INTEGER, Batch};
+use casbah_store::{Commit, NewBlock, Records};
+use siphasher::sip::SipHasher13;
+
+use super::Shared;
+use super::request::Arrived;
+use crate::connection::{Position, write_position};
+use crate::error::{ConnectError, ConnectErrorKind};
+
+/// What came of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) activities: u64,
+    pub(super) duplicates: u64,
+    pub(super) late: u64,
+}
+
+/// Stores a page with the position it leads to. Blocks for the disk.
+pub(super) fn take(
+    shared: &Shared,
+    stream: &str,
+    arrived: Arrived,
+    before: &Position,
+    after: &Position,
+) -> Result<Taken, ConnectError> {
+    let Arrived { page, body, received } = arrived;
+    let books = &shared.books;
+    let connection = books.name();
+    let marks = marks(&page.batch, &page.raw, &body, connection.as_str(), books.store().mark_key());
+    let seen = books.store().seen(books.tenant(), &marks);
+    let fresh = fresh(&marks, &seen);
+    let rows = page.batch.len();
+    let mut taken =
+        Taken { activities: fresh.len() as u64, duplicates: (rows - fresh.len()) as u64, late: 0 };
+    let mut commit = Commit::new();
+    commit.writes.push(write_position(connection, stream, after)?);
+    if !fresh.is_empty() {
+        let raw = records(&fresh, &page.raw, &body)?;
+        drop(body);
+        let marks = fresh.iter().filter_map(|&row| marks.get(row)).copied().collect();
+        let mut batch = if fresh.len() == rows { page.batch } else { page.batch.select(&fresh) };
+        let times = times(&batch);
+        taken.late = late(&times, before.newest, shared.fetch.lateness);
+        let accounts = shared.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.join(&mut batch, &shared.kept.connection.app, connection, received);
+        drop(accounts);
+        commit = commit.append(NewBlock {
+            batch: Arc::new(batch),
+            raw,
+            marks,
+            min_time: times.iter().copied().min().unwrap_or(received),
+            max_time: times.iter().copied().max().unwrap_or(received),
+        });
+    }
+    let caught_up = page.next != Next::More;
+    books.commit(commit, |status| {
+        status.counters.activities += taken.activities;
+        status.counters.duplicates += taken.duplicates;
+        status.counters.late += taken.late;
+        status.last_success = Some(received);
+        status.last_activity = status.last_activity.max(after.newest);
+        if caught_up {
+            status.lag = after.newest.map(|newest| (received - newest).max(0));
+        }
+        let stream = status.streams.entry(stream.to_owned()).or_default();
+        stream.last_success = Some(received);
+        stream.newest = after.newest;
+        stream.caught_up = caught_up;
+        stream.trouble = None;
+    })?;
+    Ok(taken)
+}
+
+/// What identifies each activity within a tenant: a keyed hash of connection and id, or of the whole
+/// record where the adapter found no id.
+fn marks(batch: &Batch, raw: &[u32], body: &[u8], connection: &str, key: [u8; 16]) -> Vec<u64> {
+    let ids = batch.text_ids("id").unwrap_or_default();
+    let mut base = SipHasher13::new_with_key(&key);
+    base.write(connection.as_bytes());
+    base.write_u8(0);
+    (0..batch.len())
+        .map(|row| {
+            let mut hasher = base;
+            match batch.texts.get(ids.get(row).copied().unwrap_or(0)) {
+                "" => {
+                    hasher.write_u8(1);
+                    hasher.write(record(row, raw, body));
+                }
+                id => {
+                    hasher.write_u8(0);
+                    hasher.write(id.as_bytes());
+                }
+            }
+            hasher.finish()
+        })
+        .collect()
+}
+
+/// The rows that are neither in the log nor earlier on the same page.
+fn fresh(marks: &[u64], seen: &[bool]) -> Vec<usize> {
+    let mut here = HashSet::with_capacity(marks.len());
+    marks
+        .iter()
+        .enumerate()
+        .filter(|(row, _)| !seen.get(*row).copied().unwrap_or(false))
+        .filter(|(_, mark)| here.insert(**mark))
+        .map(|(row, _)| row)
+        .collect()
+}
+
+fn record<'a>(row: usize, raw: &[u32], body: &'a [u8]) -> &'a [u8] {
+    match raw.get(row * 2..row * 2 + 2) {
+        Some(&[start, end]) => body.get(start as usize..end as usize).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
+fn records(rows: &[usize], raw: &[u32], body: &[u8]) -> Result<Records, ConnectError> {
+    let mut records = Records::new();
+    for &row in rows {
+        if !records.push(record(row, raw, body)) {
+            return Err(ConnectError::new(
+                ConnectErrorKind::TooLarge,
+                "the raw records of a page are larger than 4 GiB",
+            ));
+        }
+    }
+    Ok(records)
+}
+
+/// The times of the activities that have one.
+fn times(batch: &Batch) -> Vec<i64> {
+    let times = batch.integers("time").unwrap_or_default();
+    times.iter().copied().filter(|&time| time != ABSENT_INTEGER).collect()
+}
+
+fn late(times: &[i64], newest: Option<i64>, lateness: std::time::Duration) -> u64 {
+    let Some(newest) = newest else { return 0 };
+    let limit = newest.saturating_sub(i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX));
+    times.iter().filter(|&&time| time < limit).count() as u64
+}
+
+/// Time of the newest activity of a page. A time in the future counts as now: a wrong one must not
+/// make a recovery start beyond what is missing.
+pub(super) fn newest(batch: &Batch, now: i64) -> Option<i64> {
+    times(batch).into_iter().max().map(|newest| newest.min(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use casbah_model::BatchBuilder;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn batch(ids: &[&str]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for id in ids {
+            builder.begin_row();
+            builder.text("id", id);
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn marks_tell_connections_keys_and_records_apart() {
+        let key = [7; 16];
+        let of = |batch: &Batch, connection: &str, key| marks(batch, &[], &[], connection, key);
+        let two = batch(&["a", "b"]);
+        assert_eq!(of(&two, "x", key), of(&two, "x", key), "they are stable");
+        assert_ne!(of(&two, "x", key), of(&two, "y", key), "each connection has its own");
+        assert_ne!(of(&two, "x", key), of(&two, "x", [8; 16]), "they are keyed");
+        // A connection's name can't be continued by an id to look like another's.
+        assert_ne!(of(&batch(&["bc"]), "a", key), of(&batch(&["c"]), "ab", key));
+        let nameless = batch(&["", ""]);
+        let body = b"{1}{2}";
+        let by_record = marks(&nameless, &[0, 3, 3, 6], body, "x", key);
+        assert_ne!(by_record.first(), by_record.last(), "without an id the record counts");
+    }
+
+    proptest! {
+        /// Of any page, exactly the first row of every id stays that the log does not have.
+        #[test]
+        fn fresh_rows_are_the_first_of_their_kind(
+            ids in proptest::collection::vec(0u64..20, 0..60),
+            stored in proptest::collection::hash_set(0u64..20, 0..10),
+        ) {
+            let seen: Vec<bool> = ids.iter().map(|id| stored.contains(id)).collect();
+            let rows = fresh(&ids, &seen);
+            let mut expected = Vec::new();
+            for (row, id) in ids.iter().enumerate() {
+                if !stored.contains(id) && !ids[..row].contains(id) {
+                    expected.push(row);
+                }
+            }
+            prop_assert_eq!(rows, expected);
+        }
+    }
+
+    #[test]
+    fn late_is_counted_from_the_newest_before() {
+        let hour = Duration::from_secs(3600);
+        let newest = Some(10_000_000);
+        assert_eq!(late(&[10_000_000, 6_400_000, 6_399_999, 0], newest, hour), 2);
+        assert_eq!(late(&[0], None, hour), 0, "nothing is late on the first page");
+    }
+}
