@@ -25,43 +25,45 @@ Watch an app:
   casbah connect smartsheet --name acme
   casbah run"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Settings for everything.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Settings for everything.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Settings for everything")]
-pub struct Global {
+pub(crate) struct Global {
     /// Settings file [default: casbah.toml in the current folder, if there is one]
     #[arg(long, global = true, env = "CASBAH_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Where everything is kept [default: casbah-data]
     #[arg(long, global = true, env = "CASBAH_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// Whose data [default: default]
     #[arg(long, global = true, env = "CASBAH_TENANT", value_name = "NAME")]
-    pub tenant: Option<TenantName>,
+    pub(crate) tenant: Option<TenantName>,
     /// Policy files to use instead of the built-in ones
     #[arg(long, global = true, env = "CASBAH_POLICIES", value_name = "DIR")]
-    pub policies: Option<PathBuf>,
+    pub(crate) policies: Option<PathBuf>,
     /// How lists are printed [default: table]
     #[arg(long, global = true, env = "CASBAH_FORMAT", value_name = "FORMAT")]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// What is logged to stderr, e.g. `debug` or `casbah_connect=trace` [default: warn]
     #[arg(long, global = true, env = "CASBAH_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
+    pub(crate) log: Option<String>,
 }
 
 /// How lists are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
@@ -71,7 +73,7 @@ pub enum Format {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Looks through saved audit logs and prints the alerts; needs no set-up and keeps nothing
     Scan(ScanArgs),
     /// Prints saved audit logs as normalized activities, one JSON object a line
@@ -120,19 +122,19 @@ line; .gz and .zst are unpacked; `-` is stdin.
   casbah scan --app smartsheet --policies my-policies --format json events.ndjson
 
 Exit code 1 when there are alerts, so that scripts can ask for it.")]
-pub struct ScanArgs {
+pub(crate) struct ScanArgs {
     /// The app that the files come from, e.g. smartsheet
     #[arg(long, value_name = "APP")]
-    pub app: String,
+    pub(crate) app: String,
     /// Settings of the adapter as JSON, e.g. {"kinds": {"AUTHENTICATION.LOGIN": "login"}}
     #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub settings: String,
+    pub(crate) settings: String,
     /// Domains of the organization; everybody else is external. Repeat or separate by commas
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
-    pub domain: Vec<String>,
+    pub(crate) domain: Vec<String>,
     /// The files; `-` for stdin
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Arguments of `normalize`.
@@ -141,16 +143,19 @@ pub struct ScanArgs {
 Columns are named as in the published vocabulary (wit/vocabulary.md); absent ones are left out.
 
   casbah normalize --app smartsheet events.json | jq -r '[.time, .actor, .kind] | @tsv'")]
-pub struct NormalizeArgs {
+pub(crate) struct NormalizeArgs {
     /// The app that the files come from, e.g. smartsheet
     #[arg(long, value_name = "APP")]
-    pub app: String,
+    pub(crate) app: String,
     /// Settings of the adapter as JSON
     #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub settings: String,
+    pub(crate) settings: String,
+    /// Domains of the organization; everybody else is external. Repeat or separate by commas
+    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
+    pub(crate) domain: Vec<String>,
     /// The files; `-` for stdin
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Arguments of `connect`.
@@ -166,54 +171,57 @@ CASBAH_CLIENT_SECRET, CASBAH_TOKEN).
 The consent page opens where you are signed in as an administrator; casbah waits for its answer on a
 loopback address, which must be registered with the app as the redirect address. With --paste it
 takes the address that the browser ended up at instead.")]
-pub struct ConnectArgs {
+pub(crate) struct ConnectArgs {
     /// The app, e.g. smartsheet
-    pub app: String,
+    pub(crate) app: String,
     /// Name of the connection
     #[arg(long, value_name = "NAME")]
-    pub name: ConnectionName,
+    pub(crate) name: ConnectionName,
     /// Where the app runs, e.g. us, eu, au, gov
     #[arg(long, value_name = "REGION")]
-    pub region: Option<String>,
+    pub(crate) region: Option<String>,
     /// Base address of the app's data interface instead of the region's
     #[arg(long, value_name = "URL")]
-    pub api_base: Option<String>,
+    pub(crate) api_base: Option<String>,
     /// Base address of the app's sign-in pages instead of the region's
     #[arg(long, value_name = "URL")]
-    pub sign_in: Option<String>,
+    pub(crate) sign_in: Option<String>,
     /// Client id of the app registration [otherwise CASBAH_CLIENT_ID, otherwise asked for]
     #[arg(long, value_name = "ID")]
-    pub client_id: Option<String>,
+    pub(crate) client_id: Option<String>,
     /// File with the client secret
     #[arg(long, value_name = "FILE")]
-    pub client_secret_file: Option<PathBuf>,
+    pub(crate) client_secret_file: Option<PathBuf>,
     /// File with a token made by hand in the app; `-` asks for it. No sign-in is needed then
     #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     /// Port of the loopback address that waits for the answer
     #[arg(long, default_value_t = 8765, value_name = "PORT")]
-    pub port: u16,
+    pub(crate) port: u16,
+    /// Command that opens the consent page; the address is appended [default: it is only printed]
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) browser: Option<String>,
     /// Ask for the address the browser ended up at, rather than wait for it
     #[arg(long)]
-    pub paste: bool,
-    /// How far back to fetch at first [default: 7]
-    #[arg(long, value_name = "DAYS")]
-    pub backfill_days: Option<u32>,
+    pub(crate) paste: bool,
+    /// The redirect address that is registered with the app, when it is not the loopback one
+    #[arg(long, value_name = "URL")]
+    pub(crate) redirect: Option<String>,
     /// Requests a minute at most [default: what the app allows]
     #[arg(long, value_name = "N")]
-    pub requests_per_minute: Option<u32>,
+    pub(crate) requests_per_minute: Option<u32>,
     /// Name of a budget of requests that several connections share
     #[arg(long, value_name = "NAME")]
-    pub budget: Option<String>,
+    pub(crate) budget: Option<String>,
     /// Domains of the organization; everybody else is external [default: learned from the users]
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
-    pub domain: Vec<String>,
+    pub(crate) domain: Vec<String>,
     /// Settings of the adapter as JSON
     #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub settings: String,
+    pub(crate) settings: String,
     /// Replace a connection of that name
     #[arg(long)]
-    pub replace: bool,
+    pub(crate) replace: bool,
 }
 
 /// Arguments of `run`.
@@ -221,15 +229,21 @@ pub struct ConnectArgs {
 #[command(after_help = "\
 Stops cleanly on Ctrl-C and SIGTERM: what is being written is finished, nothing is lost.
 While it runs, the other commands talk to it.")]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Stop once everything is fetched and evaluated, rather than wait for more
     #[arg(long)]
-    pub once: bool,
+    pub(crate) once: bool,
+    /// How far back a new connection is fetched [default: 7]
+    #[arg(long, env = "CASBAH_BACKFILL_DAYS", value_name = "DAYS")]
+    pub(crate) backfill_days: Option<u32>,
+    /// How long activities are kept; 0 keeps them for ever [default: 180]
+    #[arg(long, env = "CASBAH_RETENTION_DAYS", value_name = "DAYS")]
+    pub(crate) retention_days: Option<u32>,
 }
 
 /// What to do with connections.
 #[derive(Debug, Subcommand)]
-pub enum ConnectionCommand {
+pub(crate) enum ConnectionCommand {
     /// Lists them with state, last activity, lag, calls, throttles and accounts
     List,
     /// Asks the app who we are, whether we are an administrator and may read events
@@ -259,7 +273,7 @@ pub enum ConnectionCommand {
 
 /// What to do with activities.
 #[derive(Debug, Subcommand)]
-pub enum ActivityCommand {
+pub(crate) enum ActivityCommand {
     /// Lists activities, newest first
     #[command(after_help = "\
 A filter is COLUMN=VALUE, COLUMN!=VALUE or COLUMN~PART; several must all hold. Columns are those of the
@@ -293,7 +307,7 @@ published vocabulary, `fields.NAME` for what only the app knows.
 
 /// What to do with alerts.
 #[derive(Debug, Subcommand)]
-pub enum AlertCommand {
+pub(crate) enum AlertCommand {
     /// Lists alerts, newest first
     List {
         /// Only of this policy
@@ -331,7 +345,7 @@ pub enum AlertCommand {
 
 /// Which alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AlertStateArg {
+pub(crate) enum AlertStateArg {
     /// Not looked at yet.
     Open,
     /// Done with.
@@ -342,7 +356,7 @@ pub enum AlertStateArg {
 
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
+pub(crate) enum PolicyCommand {
     /// Lists the policies in force
     List,
     /// Checks policy files and says everything that is wrong with them
@@ -366,14 +380,14 @@ pub enum PolicyCommand {
 
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
-pub enum PluginCommand {
+pub(crate) enum PluginCommand {
     /// Lists the plugins with versions, digests and times
     List,
 }
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
-pub enum StoreCommand {
+pub(crate) enum StoreCommand {
     /// Reads everything and says what is damaged
     Check,
     /// Writes the ordered view anew, without the space that deleted things took
@@ -382,7 +396,7 @@ pub enum StoreCommand {
 
 /// What to do with settings.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Checks the settings and shows each with where it comes from
     Check,
 }

@@ -31,7 +31,7 @@ struct File {
 
 /// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A flag or the environment variable that stands for it.
     FlagOrEnvironment(&'static str),
     /// The settings file.
@@ -52,27 +52,27 @@ impl fmt::Display for Origin {
 
 /// The settings that hold.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where everything is kept.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Whose data.
-    pub tenant: TenantName,
+    pub(crate) tenant: TenantName,
     /// Policy files to use instead of the built-in ones.
-    pub policies: Option<PathBuf>,
+    pub(crate) policies: Option<PathBuf>,
     /// How lists are printed.
-    pub format: Format,
+    pub(crate) format: Format,
     /// What is logged to stderr.
-    pub log: String,
+    pub(crate) log: String,
     /// Further plugins to load.
-    pub plugins: Vec<PathBuf>,
+    pub(crate) plugins: Vec<PathBuf>,
     /// How far back a new connection is fetched.
-    pub backfill_days: u32,
+    pub(crate) backfill_days: u32,
     /// How long activities are kept; 0 keeps them for ever.
-    pub retention_days: u32,
+    pub(crate) retention_days: u32,
     /// File with the key that secrets are encrypted with.
-    pub key_file: PathBuf,
+    pub(crate) key_file: PathBuf,
     /// Every setting as text, with where it comes from.
-    pub origins: Vec<(&'static str, String, Origin)>,
+    pub(crate) origins: Vec<(&'static str, String, Origin)>,
 }
 
 impl Config {
@@ -80,7 +80,7 @@ impl Config {
     ///
     /// # Errors
     /// When the settings file can't be read or says something unknown or wrong.
-    pub fn load(global: &Global) -> Result<Self> {
+    pub(crate) fn load(global: &Global) -> Result<Self> {
         let (file, path) = read_file(global.config.as_deref())?;
         let mut origins = Vec::new();
         let mut note = |name, value: String, flag: Option<&'static str>, in_file: bool| {
@@ -145,8 +145,7 @@ impl Config {
         note("backfill-days", backfill_days.to_string(), None, file.backfill_days.is_some());
         let retention_days = file.retention_days.unwrap_or(180);
         note("retention-days", retention_days.to_string(), None, file.retention_days.is_some());
-        let key_file =
-            file.key_file.as_ref().map_or_else(|| data.join("secret.key"), from_file);
+        let key_file = file.key_file.as_ref().map_or_else(|| data.join("secret.key"), from_file);
         let key_env = std::env::var_os("CASBAH_KEY").is_some();
         note(
             "key",

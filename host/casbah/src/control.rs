@@ -12,28 +12,35 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use casbah_model::TenantName;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::Format;
 use crate::output::{Console, Terminal};
 
 /// What a command may take from the environment, besides settings.
-pub const ENVIRONMENT: [&str; 3] = ["CASBAH_CLIENT_ID", "CASBAH_CLIENT_SECRET", "CASBAH_TOKEN"];
+pub(crate) const ENVIRONMENT: [&str; 3] =
+    ["CASBAH_CLIENT_ID", "CASBAH_CLIENT_SECRET", "CASBAH_TOKEN"];
 
 /// A request is a command line and where it was typed.
 #[derive(Serialize, Deserialize)]
-pub struct Request {
+pub(crate) struct Request {
     /// The arguments, without the program's name.
-    pub arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// The folder it was typed in; relative paths are meant from there.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
+    /// Whose data.
+    pub(crate) tenant: TenantName,
+    /// How lists are printed.
+    pub(crate) format: Format,
     /// Columns of the terminal.
-    pub width: Option<u16>,
+    pub(crate) width: Option<u16>,
     /// Those of [`ENVIRONMENT`] that are set.
-    pub environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 /// The environment variables that a command may use.
-pub fn environment() -> BTreeMap<String, String> {
+pub(crate) fn environment() -> BTreeMap<String, String> {
     ENVIRONMENT
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
@@ -60,7 +67,7 @@ fn path(data: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the running casbah goes away in the middle.
-pub fn forward(data: &Path, request: &Request) -> Result<Option<u8>> {
+pub(crate) fn forward(data: &Path, request: &Request) -> Result<Option<u8>> {
     let Ok(mut stream) = UnixStream::connect(path(data)) else { return Ok(None) };
     let gone = "the running casbah went away";
     send(&mut stream, request).context(gone)?;
@@ -89,7 +96,7 @@ pub fn forward(data: &Path, request: &Request) -> Result<Option<u8>> {
 ///
 /// # Errors
 /// When the socket can't be made.
-pub fn serve(
+pub(crate) fn serve(
     data: &Path,
     carry_out: impl Fn(Request, Box<dyn Console>) -> u8 + Send + Sync + Clone + 'static,
 ) -> Result<Served> {
@@ -115,7 +122,7 @@ pub fn serve(
 }
 
 /// The socket goes away with this.
-pub struct Served {
+pub(crate) struct Served {
     path: PathBuf,
 }
 
@@ -180,6 +187,8 @@ mod tests {
         let request = || Request {
             arguments: vec!["alert".to_owned(), "list".to_owned()],
             folder: PathBuf::from("/somewhere"),
+            tenant: "default".parse().unwrap(),
+            format: Format::Table,
             width: Some(80),
             environment: BTreeMap::new(),
         };

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::Format;
 
 /// Somebody who reads results and answers questions.
-pub trait Console: Send {
+pub(crate) trait Console: Send {
     /// Results.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ pub trait Console: Send {
 }
 
 /// The terminal, or whatever the standard streams are.
-pub struct Terminal;
+pub(crate) struct Terminal;
 
 impl Console for Terminal {
     fn out(&mut self, text: &str) -> io::Result<()> {
@@ -56,17 +56,17 @@ impl Console for Terminal {
 }
 
 /// Where a command's results, talk and questions go.
-pub struct Output {
+pub(crate) struct Output {
     console: Box<dyn Console>,
     /// How lists are printed.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Columns of the terminal; `None` when the results don't go to one.
-    pub width: Option<u16>,
+    pub(crate) width: Option<u16>,
 }
 
 impl Output {
     /// Output to a console.
-    pub fn new(console: Box<dyn Console>, format: Format, width: Option<u16>) -> Self {
+    pub(crate) fn new(console: Box<dyn Console>, format: Format, width: Option<u16>) -> Self {
         Self { console, format, width }
     }
 
@@ -74,7 +74,7 @@ impl Output {
     ///
     /// # Errors
     /// When the output can't be written.
-    pub fn list<T: Serialize>(
+    pub(crate) fn list<T: Serialize>(
         &mut self,
         headings: &[&str],
         items: &[T],
@@ -89,7 +89,7 @@ impl Output {
             Format::Table if items.is_empty() => {}
             Format::Table => {
                 let mut table = Table::new();
-                table.load_preset(NOTHING).set_header(headings.to_vec());
+                table.load_style(NOTHING).set_header(headings.to_vec());
                 match self.width {
                     Some(width) => {
                         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width)
@@ -111,7 +111,7 @@ impl Output {
     ///
     /// # Errors
     /// When the output can't be written.
-    pub fn json(&mut self, item: &impl Serialize) -> Result<()> {
+    pub(crate) fn json(&mut self, item: &impl Serialize) -> Result<()> {
         let mut text = serde_json::to_string(item)?;
         text.push('\n');
         self.console.out(&text)?;
@@ -122,13 +122,18 @@ impl Output {
     ///
     /// # Errors
     /// When the output can't be written.
-    pub fn line(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn line(&mut self, text: &str) -> Result<()> {
         self.console.out(&format!("{text}\n"))?;
         Ok(())
     }
 
+    /// Whoever is in front of it.
+    pub(crate) fn console(&mut self) -> &mut dyn Console {
+        self.console.as_mut()
+    }
+
     /// Says a line to the person in front of it.
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         self.console.talk(&format!("{text}\n"));
     }
 
@@ -136,17 +141,19 @@ impl Output {
     ///
     /// # Errors
     /// When nobody answers.
-    pub fn ask(&mut self, question: &str, secret: bool) -> Result<String> {
+    pub(crate) fn ask(&mut self, question: &str, secret: bool) -> Result<String> {
         self.console.ask(question, secret).with_context(|| format!("asking for the {question}"))
     }
 }
 
 /// What comes from apps is shown without anything that could steer a terminal.
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' => c,
-            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+            c if c.is_control()
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
                 '\u{fffd}'
             }
             c => c,
@@ -155,7 +162,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// Width of the terminal that stdout is, if it is one.
-pub fn terminal_width() -> Option<u16> {
+pub(crate) fn terminal_width() -> Option<u16> {
     if !io::stdout().is_terminal() {
         return None;
     }
@@ -165,7 +172,7 @@ pub fn terminal_width() -> Option<u16> {
 }
 
 /// A number of milliseconds as the two largest units, e.g. `3 h 20 min`.
-pub fn span(ms: i64) -> String {
+pub(crate) fn span(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);

@@ -1,0 +1,138 @@
+//! `casbah alert`.
+
+use anyhow::Result;
+use casbah_detect::alerts::{self, AlertQuery, ListedAlert};
+use casbah_model::{Alert, AlertState, time};
+
+use crate::cli::{AlertCommand, AlertStateArg, Format};
+use crate::command::Opened;
+use crate::command::when;
+use crate::output::Output;
+
+pub(crate) fn run(command: &AlertCommand, opened: &Opened, output: &mut Output) -> Result<()> {
+    match command {
+        AlertCommand::List { policy, severity, state, since, limit } => {
+            let query = AlertQuery {
+                policy: policy.clone(),
+                severity: *severity,
+                state: match state.unwrap_or(AlertStateArg::Open) {
+                    AlertStateArg::Open => Some(AlertState::Open),
+                    AlertStateArg::Closed => Some(AlertState::Closed),
+                    AlertStateArg::All => None,
+                },
+                from: since.as_deref().map(when::parse).transpose()?,
+                limit: *limit,
+                ..AlertQuery::default()
+            };
+            let page = alerts::list(opened.store.as_ref(), &opened.tenant, &query)?;
+            table(&page.alerts, output)?;
+            if page.alerts.is_empty() {
+                output.say("no alerts");
+            } else if page.next.is_some() {
+                output.say(&format!("there are more than {limit}; --limit shows more"));
+            }
+        }
+        AlertCommand::Show { id } => show(id, opened, output)?,
+        AlertCommand::Close { id } => set(id, AlertState::Closed, opened, output)?,
+        AlertCommand::Reopen { id } => set(id, AlertState::Open, opened, output)?,
+    }
+    Ok(())
+}
+
+fn set(id: &str, state: AlertState, opened: &Opened, output: &mut Output) -> Result<()> {
+    let id = alerts::set_state(opened.store.as_ref(), &opened.tenant, id, state)?;
+    let state = if state == AlertState::Open { "open again" } else { "closed" };
+    output.say(&format!("alert `{id}` is {state}"));
+    Ok(())
+}
+
+/// Prints alerts: who, what, when, evidence and policy.
+///
+/// # Errors
+/// When the output can't be written.
+pub(crate) fn table(alerts: &[ListedAlert], output: &mut Output) -> Result<()> {
+    output.list(
+        &["ID", "SEVERITY", "WHEN", "WHO", "WHAT", "EVIDENCE", "POLICY"],
+        alerts,
+        |listed| {
+            let alert = &listed.alert;
+            let short = alert.id.get(..8).unwrap_or(&alert.id);
+            vec![
+                short.to_owned(),
+                alert.severity.to_string(),
+                time::format(alert.first / 1000 * 1000),
+                who(alert),
+                if alert.summary.is_empty() { alert.title.clone() } else { alert.summary.clone() },
+                evidence(alert),
+                alert.policy.clone(),
+            ]
+        },
+    )
+}
+
+fn who(alert: &Alert) -> String {
+    let values: Vec<_> = alert.group.iter().map(|(_, value)| value.as_str()).collect();
+    values.join(", ")
+}
+
+/// What it rests on, in a few words.
+fn evidence(alert: &Alert) -> String {
+    let mut text = match alert.count {
+        1 => "1 activity".to_owned(),
+        count => format!("{count} activities"),
+    };
+    let detail = |name: &str| alert.details.iter().find(|(key, _)| key == name);
+    if let Some((_, objects)) = detail("objects") {
+        let first: Vec<_> = objects.split(", ").take(2).collect();
+        text = format!("{text}: {}", first.join(", "));
+    }
+    if let Some((_, ips)) = detail("ips") {
+        let first = ips.split(", ").next().unwrap_or_default();
+        text = format!("{text} from {first}");
+    }
+    text
+}
+
+fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()> {
+    let shown = alerts::show(opened.store.as_ref(), &opened.tenant, id)?;
+    if output.format == Format::Json {
+        return output.json(&shown);
+    }
+    let alert = &shown.listed.alert;
+    output.line(&format!("{}  {}", alert.severity, alert.title))?;
+    if !alert.summary.is_empty() {
+        output.line(&alert.summary)?;
+    }
+    output.line("")?;
+    let mut fact = |name: &str, value: &str| -> Result<()> {
+        output.line(&format!("{name:<12} {}", crate::output::printable(value)))
+    };
+    fact("id", &alert.id)?;
+    fact("policy", &format!("{} (revision {})", alert.policy, alert.revision))?;
+    for (column, value) in &alert.group {
+        fact(column, value)?;
+    }
+    fact("first", &time::format(alert.first))?;
+    fact("last", &time::format(alert.last))?;
+    fact("activities", &alert.count.to_string())?;
+    if let Some(before) = &shown.listed.continues {
+        fact("continues", before)?;
+    }
+    for (name, value) in &alert.details {
+        fact(name, value)?;
+    }
+    output.line("")?;
+    super::activity::table(&shown.activities, output)?;
+    let missing = alert.evidence.len() - shown.activities.len();
+    if missing > 0 {
+        output.say(&format!("{missing} of the activities are no longer kept"));
+    }
+    if alert.count > alert.evidence.len() as u64 {
+        output.say(&format!(
+            "the first {} of {} activities are shown",
+            alert.evidence.len(),
+            alert.count
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What every command needs, and the commands, one module each.
+
+pub(crate) mod activity;
+pub(crate) mod alert;
+pub(crate) mod config;
+pub(crate) mod connect;
+pub(crate) mod connection;
+pub(crate) mod normalize;
+pub(crate) mod plugin;
+pub(crate) mod policy;
+pub(crate) mod run;
+pub(crate) mod scan;
+pub(crate) mod store;
+pub(crate) mod when;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use casbah_connect::vault::{Vault, VaultKey};
+use casbah_connect::{Clock, Connections, Http};
+use casbah_model::TenantName;
+use casbah_store::{Options, SledStore, Store};
+
+use crate::config::Config;
+use crate::progress;
+
+/// Whether a command found what it was asked to look for; becomes exit code 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found(pub(crate) bool);
+
+/// An opened data folder, and whose data is meant.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    /// The store.
+    pub(crate) store: Arc<dyn Store>,
+    /// Whose data.
+    pub(crate) tenant: TenantName,
+    /// The connections of all tenants.
+    pub(crate) connections: Connections,
+}
+
+/// Whether a data folder may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Make it.
+    Make,
+    /// Say that there is nothing yet.
+    Refuse,
+}
+
+impl Opened {
+    /// Opens the data folder; this process holds it from now on.
+    ///
+    /// # Errors
+    /// When it is missing, held by another process, damaged, or of a newer version.
+    pub(crate) fn open(config: &Config, missing: Missing) -> Result<Self> {
+        let data = &config.data;
+        if missing == Missing::Refuse && !data.is_dir() {
+            bail!(
+                "there is nothing in `{}` yet\nhint: `casbah connect` makes a connection, --data names another folder",
+                data.display()
+            );
+        }
+        make_private(data)?;
+        let bar = progress::of_store();
+        let store: Arc<SledStore> =
+            Arc::new(casbah_store::open(data, Options::default(), &|step| bar.step(step))?);
+        bar.finish();
+        let key = std::env::var("CASBAH_KEY").ok();
+        let key = VaultKey::load(key.as_deref(), &config.key_file)?;
+        let http = Http::new(env!("CARGO_PKG_VERSION"))?;
+        let connections = Connections::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::new(Vault::new(key)),
+            http,
+            Clock::new(),
+        );
+        Ok(Self { store, tenant: config.tenant.clone(), connections })
+    }
+
+    /// The same for another tenant.
+    #[must_use]
+    pub(crate) fn for_tenant(&self, tenant: TenantName) -> Self {
+        Self { tenant, ..self.clone() }
+    }
+}
+
+/// Only the owner may look into the data folder.
+fn make_private(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("the data folder `{}` can't be made", folder.display()))
+}

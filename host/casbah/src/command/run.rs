@@ -1,0 +1,265 @@
+//! `casbah run`: fetches every enabled connection, evaluates the log, answers other commands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use casbah_connect::fetch::{Ended, Fetch, Fetched};
+use casbah_connect::{ConnectError, Connection, Stop, StopHandle};
+use casbah_detect::{Evaluator, EvaluatorOptions, EvaluatorStatus};
+use casbah_model::ConnectionName;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cli::RunArgs;
+use crate::command::{Found, Missing, Opened, policy, when};
+use crate::config::Config;
+use crate::control;
+use crate::output::Output;
+use crate::plugins::Plugins;
+use crate::progress::Status;
+
+const DAY: i64 = 86_400_000;
+/// How often connections are looked at for changes.
+const RECONCILE: Duration = Duration::from_secs(1);
+/// How often old activities are dropped.
+const RETENTION: Duration = Duration::from_secs(3600);
+
+pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Result<Found> {
+    let opened = Opened::open(config, Missing::Make)?;
+    let plugins = Arc::new(Plugins::load(config)?);
+    let policies = policy::load(config, plugins.as_ref())?;
+    let groups = policies.groups(plugins.as_ref())?;
+    let evaluator = Evaluator::start(
+        Arc::clone(&opened.store),
+        opened.tenant.clone(),
+        groups,
+        EvaluatorOptions::default(),
+    )?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (handle, stop) = casbah_connect::stop();
+    let served = {
+        let (opened, plugins) = (opened.clone(), Arc::clone(&plugins));
+        let (runtime, stop) = (runtime.handle().clone(), stop.clone());
+        control::serve(&config.data, move |request, console| {
+            crate::answer(&request, &opened, &plugins, &runtime, &stop, console)
+        })?
+    };
+    let supervisor = Supervisor {
+        backfill: i64::from(args.backfill_days.unwrap_or(config.backfill_days)) * DAY,
+        retention: i64::from(args.retention_days.unwrap_or(config.retention_days)) * DAY,
+        once: args.once,
+        opened: opened.clone(),
+        plugins,
+        evaluator,
+        status: Status::new(),
+        tasks: BTreeMap::new(),
+        results: Vec::new(),
+    };
+    let ended = runtime.block_on(supervisor.run(handle, stop));
+    drop(served);
+    // Tasks that still wait for an answer must not keep the program: all they hold is safe.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    opened.store.close()?;
+    let troubled = report(&ended?, output);
+    Ok(Found(args.once && troubled))
+}
+
+/// Keeps a task for every enabled connection.
+struct Supervisor {
+    backfill: i64,
+    retention: i64,
+    once: bool,
+    opened: Opened,
+    plugins: Arc<Plugins>,
+    evaluator: Evaluator,
+    status: Status,
+    tasks: BTreeMap<ConnectionName, Running>,
+    results: Vec<Fetched>,
+}
+
+/// A connection that is being fetched, as it was when that began.
+struct Running {
+    connection: Connection,
+    stop: StopHandle,
+    task: JoinHandle<Result<Fetched, ConnectError>>,
+}
+
+/// How everything ended.
+struct Finished {
+    fetched: Vec<Fetched>,
+    groups: Vec<EvaluatorStatus>,
+}
+
+impl Supervisor {
+    async fn run(mut self, handle: StopHandle, mut stop: Stop) -> Result<Finished> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let (log_end, mut grown) = watch::channel(0_u64);
+        let waker = self.evaluator.waker();
+        tokio::spawn(async move {
+            while grown.changed().await.is_ok() {
+                waker.wake();
+            }
+        });
+        let mut reconcile = tokio::time::interval(RECONCILE);
+        let mut retention = tokio::time::interval(RETENTION);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => handle.stop(),
+                _ = interrupt.recv() => handle.stop(),
+                () = stop.wanted() => break,
+                _ = retention.tick() => self.retain().await,
+                _ = reconcile.tick() => {
+                    self.reconcile(&log_end).await?;
+                    self.status.evaluation(&self.evaluator.status());
+                    if self.once && self.tasks.is_empty() {
+                        break;
+                    }
+                }
+                () = self.any_ended(), if self.once => {
+                    self.collect().await?;
+                    if self.tasks.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+        if !stop.is_wanted() {
+            self.status.say("evaluating what was fetched");
+            let evaluator = self.evaluator;
+            self.evaluator = tokio::task::spawn_blocking(move || {
+                evaluator.wait_caught_up(Duration::from_secs(3600));
+                evaluator
+            })
+            .await?;
+        }
+        for running in self.tasks.values() {
+            running.stop.stop();
+        }
+        for (_, running) in std::mem::take(&mut self.tasks) {
+            self.results.push(running.task.await??);
+        }
+        let evaluator = self.evaluator;
+        let groups = tokio::task::spawn_blocking(move || evaluator.stop()).await?;
+        self.status.finish();
+        Ok(Finished { fetched: self.results, groups })
+    }
+
+    /// Returns once a task has ended.
+    async fn any_ended(&self) {
+        while !self.tasks.values().any(|running| running.task.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Takes the results of tasks that have ended.
+    async fn collect(&mut self) -> Result<()> {
+        let ended: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, running)| running.task.is_finished())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in ended {
+            if let Some(running) = self.tasks.remove(&name) {
+                let fetched =
+                    running.task.await?.with_context(|| format!("connection `{name}`"))?;
+                self.results.push(fetched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts what should run and does not, and stops what should not run and does.
+    async fn reconcile(&mut self, log_end: &watch::Sender<u64>) -> Result<()> {
+        self.collect().await?;
+        let tenant = self.opened.tenant.clone();
+        let wanted = self.opened.connections.list(&tenant)?;
+        for (name, running) in &self.tasks {
+            let same = wanted.iter().any(|report| report.connection == running.connection);
+            if !same {
+                tracing::info!(connection = %name, "stopped: it was changed");
+                running.stop.stop();
+            }
+        }
+        for report in wanted {
+            let connection = report.connection;
+            let name = connection.name.clone();
+            // What ended needs an administrator, who signs in anew or switches it off and on again;
+            // either is seen as a change.
+            let ended = self.results.iter().any(|fetched| {
+                fetched.report.connection == connection
+                    && (self.once || fetched.ended == Ended::ReconnectNeeded)
+            });
+            if !connection.enabled || ended || self.tasks.contains_key(&name) {
+                continue;
+            }
+            let adapter = Arc::new(self.plugins.adapter(&connection.app)?.clone());
+            let mut fetch =
+                Fetch::new(tenant.clone(), name.clone(), adapter, when::now() - self.backfill);
+            fetch.until_caught_up = self.once;
+            fetch.log_end = Some(log_end.clone());
+            fetch.observer = self.status.observer();
+            let (stop, stopped) = casbah_connect::stop();
+            let connections = self.opened.connections.clone();
+            let task = tokio::spawn(async move { connections.fetch(fetch, stopped).await });
+            self.tasks.insert(name, Running { connection, stop, task });
+        }
+        Ok(())
+    }
+
+    async fn retain(&self) {
+        if self.retention == 0 {
+            return;
+        }
+        let (store, tenant) = (Arc::clone(&self.opened.store), self.opened.tenant.clone());
+        let before = when::now() - self.retention;
+        let done = tokio::task::spawn_blocking(move || store.retain(&tenant, before)).await;
+        match done {
+            Ok(Ok(gone)) if gone.activities > 0 => {
+                tracing::info!(
+                    activities = gone.activities,
+                    bytes = gone.bytes,
+                    "dropped, too old"
+                );
+            }
+            Ok(Ok(_)) | Err(_) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "old activities could not be dropped"),
+        }
+    }
+}
+
+/// Says how everything ended; true when something needs somebody's attention.
+fn report(finished: &Finished, output: &mut Output) -> bool {
+    let mut troubled = false;
+    for fetched in &finished.fetched {
+        let report = &fetched.report;
+        let counters = &report.status.counters;
+        output.say(&format!(
+            "{}: {}, {} activities, {} calls, {} accounts",
+            report.connection.name,
+            report.state,
+            counters.activities,
+            counters.calls,
+            report.status.accounts
+        ));
+        if !report.reason.is_empty() {
+            troubled = true;
+            output.say(&format!("  {}", report.reason));
+            if !report.remedy.is_empty() {
+                output.say(&format!("  hint: {}", report.remedy));
+            }
+        }
+    }
+    for group in &finished.groups {
+        if let Some(trouble) = &group.trouble {
+            troubled = true;
+            output.say(&format!("evaluation `{}`: {trouble}", group.group));
+        }
+    }
+    troubled
+}

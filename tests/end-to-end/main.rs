@@ -1,0 +1,5 @@
+//! Tests of the whole program with real processes; one binary, so that they link once.
+
+mod kill;
+mod secrets;
+mod support;

@@ -1,0 +1,112 @@
+//! Tokens and secrets reach neither the data folder nor a log, in no form that a search would find.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use crate::support::{Casbah, texts};
+use smartsheet_sim::{Config, Plan, Rate, Sim, World};
+
+const SECRET: &str = "canary0client0secret0000";
+
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.is_file() {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+}
+
+fn contains(bytes: &[u8], canary: &str) -> bool {
+    bytes.windows(canary.len()).any(|window| window == canary.as_bytes())
+}
+
+#[test]
+fn no_secret_is_found_on_disk_or_in_a_log() {
+    let plan = Plan { users: 30, events: 3000, end: crate::support::now(), ..Plan::default() };
+    let mut config = Config::new(Arc::new(World::new(&plan)));
+    config.rate = Rate { limit: 0, ..Rate::default() };
+    config.sign_in.client_secret = SECRET.to_owned();
+    // The first access token is too old at once, so that it is refreshed on the way.
+    config.sign_in.token_life = std::time::Duration::from_secs(2);
+    let port = free_port();
+    config.sign_in.redirect = format!("http://127.0.0.1:{port}/callback/smartsheet/us");
+    let sim = Sim::start(config).unwrap();
+
+    let casbah = Casbah::new();
+    let (base, api) = (sim.sign_in_url(), sim.api_base());
+    let child = casbah
+        .command(&[
+            "connect",
+            "smartsheet",
+            "--name",
+            "acme",
+            "--api-base",
+            &api,
+            "--sign-in",
+            &base,
+            "--port",
+            &port.to_string(),
+            "--log",
+            "trace",
+            "--requests-per-minute",
+            "100000",
+        ])
+        .env("CASBAH_CLIENT_ID", "casbah-test-client")
+        .env("CASBAH_CLIENT_SECRET", SECRET)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let connected = consent(child);
+    let (out, mut logs) = texts(&connected);
+    assert!(connected.status.success(), "{out}\n{logs}");
+
+    let mut tokens = sim.live_tokens();
+    let run = casbah.run(&["run", "--once", "--log", "trace"]);
+    let (out, log) = texts(&run);
+    assert!(run.status.success(), "{out}\n{log}");
+    logs.push_str(&log);
+    tokens.extend(sim.live_tokens());
+    tokens.push(SECRET.to_owned());
+    assert!(tokens.len() >= 3, "the simulator gave out {} secrets", tokens.len());
+    assert!(logs.contains("TRACE") || logs.contains("DEBUG"), "the log is on");
+
+    let mut kept = Vec::new();
+    files(&casbah.data(), &mut kept);
+    assert!(kept.len() >= 3, "{} files", kept.len());
+    for token in &tokens {
+        assert!(!contains(logs.as_bytes(), token), "a secret is in the log");
+        for (path, bytes) in &kept {
+            assert!(!contains(bytes, token), "a secret is in {path}");
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Plays the browser: opens the address that `connect` prints first.
+fn consent(mut child: std::process::Child) -> std::process::Output {
+    use std::io::{BufRead, BufReader, Read};
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut address = String::new();
+    out.read_line(&mut address).unwrap();
+    let mut talk = child.stderr.take().unwrap();
+    let talk = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        talk.read_to_end(&mut text).unwrap();
+        text
+    });
+    if !address.trim().is_empty() {
+        crate::support::visit(address.trim());
+    }
+    let mut stdout = address.into_bytes();
+    out.read_to_end(&mut stdout).unwrap();
+    let status = child.wait().unwrap();
+    std::process::Output { status, stdout, stderr: talk.join().unwrap() }
+}
