@@ -413,13 +413,13 @@ fn plain(name: &str) -> String {
 }
 
 fn capitalized(email: &str) -> String {
-    email
+    let (local, domain) = email.split_once('@').unwrap_or((email, ""));
+    let parts: Vec<String> = local
         .split('.')
-        .enumerate()
-        .map(|(at, part)| match part.split_at_checked(1) {
-            Some((head, tail)) if at < 2 => head.to_ascii_uppercase() + tail,
-            _ => part.to_owned(),
+        .map(|part| match part.split_at_checked(1) {
+            Some((head, tail)) => head.to_ascii_uppercase() + tail,
+            None => part.to_owned(),
         })
-        .collect::<Vec<_>>()
-        .join(".")
+        .collect();
+    format!("{}@{domain}", parts.join("."))
 }

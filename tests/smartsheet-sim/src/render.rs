@@ -162,7 +162,9 @@ impl Writer<'_> {
     }
 
     fn details(&self, out: &mut String, event: &Event, kind: &Kind) {
-        let mut members = Members::open(out, event.marked(mark::TEXT_IDS));
+        // A published page has the sheet of an attachment as a text.
+        let published = kind.class == Class::Attachment && event.serial.is_multiple_of(16);
+        let mut members = Members::open(out, published || event.marked(mark::TEXT_IDS));
         if !event.marked(mark::OLD)
             && let Some(user) = self.user(event.actor)
         {
@@ -276,7 +278,7 @@ impl Writer<'_> {
             _ => return false,
         };
         // Copies name where they come from; what was made from nothing does not.
-        if name.starts_with("source") && name != "sourceSheetId" && draw % 10 < 8 {
+        if name.starts_with("source") && name != "sourceSheetId" && draw % 10 < 5 {
             return true;
         }
         members.id(name, self.drawn(class, draw));

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use crate::catalogue::catalogue;
 use crate::company::{Company, Plan};
 use crate::event::{Event, SYSTEM, SYSTEM_USERS};
 use crate::history::Historian;
@@ -65,6 +66,17 @@ impl World {
     /// Time in milliseconds since 1970 of the event at a place of the stream.
     pub fn event_time(&self, at: usize) -> Option<i64> {
         self.events.get(at).map(|event| event.time)
+    }
+
+    /// Type of the event at a place of the stream: `objectType` and `action`.
+    pub fn event_type(&self, at: usize) -> Option<(&'static str, &'static str)> {
+        let kind = catalogue().get(self.events.get(at)?.kind)?;
+        Some((kind.object_type, kind.action))
+    }
+
+    /// The ids of the first `count` events of the stream.
+    pub fn ids(&self, count: usize) -> HashSet<String> {
+        (0..count.min(self.len())).filter_map(|at| self.event_id(at)).collect()
     }
 
     /// Appends the event at a place of the stream as JSON; `numeric` gives times as numbers.
@@ -129,13 +141,5 @@ fn shuffle(events: &mut [Event], block: usize, seed: u64) {
         let mut keyed: Vec<Event> = part.to_vec();
         keyed.sort_by_key(|event| mix(seed ^ 0xd150, u64::from(event.serial)));
         part.copy_from_slice(&keyed);
-    }
-}
-
-/// How far a world's events hold to what they should be; for tests of other crates too.
-impl World {
-    /// The ids of the first `count` events of the stream, each once.
-    pub fn ids(&self, count: usize) -> HashSet<String> {
-        (0..count.min(self.len())).filter_map(|at| self.event_id(at)).collect()
     }
 }
