@@ -7,8 +7,11 @@ use smartsheet_sim::{DOMAIN, Incident, PARTNERS, Plan, Role, World};
 
 use crate::support::{id, time};
 
+/// Names of details, each with the values it may have; none for any.
+type Details = Vec<(String, Vec<String>)>;
+
 /// The types and their details, read by another reader than the simulator's.
-fn types() -> BTreeMap<(&'static str, &'static str), Vec<(String, Vec<String>)>> {
+fn types() -> BTreeMap<(&'static str, &'static str), Details> {
     include_str!("../../data/event-types.tsv")
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -89,7 +92,7 @@ fn a_million_events_have_every_type_of_the_catalogue() {
 
 #[test]
 fn details_are_those_of_the_catalogue() {
-    let world = World::new(&Plan { events: 40_000, ..Plan::default() });
+    let world = World::new(&Plan { events: 120_000, ..Plan::default() });
     let types = types();
     let always = ["emailAddress", "sourceIpAddress", "userTypes"];
     let pairs = [("userId", "groupId"), ("recipientEmail", "recipientGroupId")];

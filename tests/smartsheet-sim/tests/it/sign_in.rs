@@ -10,6 +10,9 @@ fn with(sign_in: SignIn) -> Sim {
     Sim::start(Config { sign_in, ..config() }).unwrap()
 }
 
+/// What is sent, and the status, code and `error` that come back.
+type Refusal<'a> = (&'a [(&'a str, &'a str)], u16, u64, &'a str);
+
 const GOOD: &str =
     "response_type=code&client_id=casbah-test-client&scope=READ_EVENTS&state=a%20b%2Fc";
 
@@ -84,7 +87,7 @@ async fn the_token_endpoint_refuses_with_the_documented_codes() {
     let secret = ("client_secret", "casbah-test-secret");
     let grant = ("grant_type", "authorization_code");
     let given = ("code", good.as_str());
-    let cases: &[(&[(&str, &str)], u16, u64, &str)] = &[
+    let cases: &[Refusal] = &[
         (&[], 400, 1070, "invalid_request"),
         (&[grant, secret, given], 400, 1070, "invalid_request"),
         (&[grant, id, secret], 400, 1070, "invalid_request"),
