@@ -22,6 +22,15 @@ mod step;
 mod suggest;
 mod yaml;
 
+// Tests inside and outside of the crate share their detectors.
+#[cfg(test)]
+extern crate self as casbah_detect;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[cfg(test)]
+mod testing;
+
 pub use error::{DetectError, DetectErrorKind};
 pub use evaluate::{Evaluator, EvaluatorOptions, EvaluatorStatus, Waker};
 pub use group::{ConfigureError, Detectors, Group};

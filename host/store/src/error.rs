@@ -38,7 +38,8 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+    /// An error of that kind, for whoever else implements [`Store`](crate::Store).
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
@@ -66,6 +67,14 @@ impl StoreError {
             format!(
                 "`{path}` is damaged at byte {offset}: {what}\nhint: restore the data folder from a backup; a healthy disk does not cause this"
             ),
+        )
+    }
+
+    /// A file that is needed is not there.
+    pub(crate) fn missing(path: &str, what: impl fmt::Display) -> Self {
+        Self::new(
+            StoreErrorKind::Damaged,
+            format!("`{path}` is missing: {what}\nhint: restore the data folder from a backup"),
         )
     }
 
