@@ -200,53 +200,76 @@ impl Check<'_> {
         }
     }
 
-    /// Walks the view and what it should be side by side.
+    /// Compares the view with what it should be.
     fn compare(&mut self, view: &dyn View) -> Result<(), StoreError> {
-        const RUN: usize = 1_000;
-        let mut wrong = 0_u64;
-        let mut first: Option<String> = None;
-        let mut note = |what: String| {
-            wrong += 1;
-            first.get_or_insert(what);
-        };
-        let (mut start, end) = all_data();
-        let mut truth = self.truth.entries(self.files)?.peekable();
-        loop {
-            let mut run: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-            view.scan(&(start.clone(), end.clone()), false, &mut |key, value| {
-                run.push((key.to_vec(), value.to_vec()));
-                run.len() < RUN
-            })?;
-            let last = run.len() < RUN;
-            if let Some((key, _)) = run.last() {
-                start = Bound::Excluded(key.clone());
-            }
-            for (key, value) in run {
-                self.report.entries += 1;
-                while let Some(missing) =
-                    truth.next_if(|entry| entry.as_ref().map_or(true, |(k, _)| *k < key))
-                {
-                    note(format!("{} is missing", describe_key(&missing?.0)));
-                }
-                match truth.next_if(|entry| entry.as_ref().is_ok_and(|(k, _)| *k == key)) {
-                    Some(Ok((_, same))) if same == value => {}
-                    Some(_) => note(format!("{} has another value", describe_key(&key))),
-                    None => note(format!("{} should not be there", describe_key(&key))),
-                }
-            }
-            if last {
-                break;
-            }
-        }
-        for missing in truth {
-            note(format!("{} is missing", describe_key(&missing?.0)));
-        }
-        if let Some(first) = first {
+        let compared = compare(self.files, self.truth, view)?;
+        self.report.entries += compared.entries;
+        if let Some(first) = compared.first {
             let what = format!(
-                "{wrong} entries are not what snapshot and journal say, first: {first}; compacting builds it again"
+                "{} entries are not what snapshot and journal say, first: {first}; compacting builds it again",
+                compared.wrong
             );
             self.found("view", &what);
         }
         Ok(())
     }
+}
+
+/// How a view compares with what it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Compared {
+    pub(crate) entries: u64,
+    pub(crate) wrong: u64,
+    /// The first entry that is wrong, in words.
+    pub(crate) first: Option<String>,
+}
+
+impl Compared {
+    fn note(&mut self, key: &[u8], what: &str) {
+        self.wrong += 1;
+        self.first.get_or_insert_with(|| format!("{} {what}", describe_key(key)));
+    }
+}
+
+/// Walks a view and what it should be side by side.
+pub(crate) fn compare(
+    files: &dyn Files,
+    truth: &Truth,
+    view: &dyn View,
+) -> Result<Compared, StoreError> {
+    const RUN: usize = 1_000;
+    let mut compared = Compared::default();
+    let (mut start, end) = all_data();
+    let mut truth = truth.entries(files)?.peekable();
+    loop {
+        let mut run: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        view.scan(&(start.clone(), end.clone()), false, &mut |key, value| {
+            run.push((key.to_vec(), value.to_vec()));
+            run.len() < RUN
+        })?;
+        let last = run.len() < RUN;
+        if let Some((key, _)) = run.last() {
+            start = Bound::Excluded(key.clone());
+        }
+        for (key, value) in run {
+            compared.entries += 1;
+            while let Some(missing) =
+                truth.next_if(|entry| entry.as_ref().map_or(true, |(k, _)| *k < key))
+            {
+                compared.note(&missing?.0, "is missing");
+            }
+            match truth.next_if(|entry| entry.as_ref().is_ok_and(|(k, _)| *k == key)) {
+                Some(Ok((_, same))) if same == value => {}
+                Some(_) => compared.note(&key, "has another value"),
+                None => compared.note(&key, "should not be there"),
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    for missing in truth {
+        compared.note(&missing?.0, "is missing");
+    }
+    Ok(compared)
 }

@@ -84,6 +84,20 @@ enum Request {
     Retain { segments: Vec<u64>, tail_blocks: usize },
 }
 
+impl Request {
+    fn is_commit(&self) -> bool {
+        matches!(self, Self::Commit { .. })
+    }
+
+    /// Whether there is nothing to be written: only an expectation, at most.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Commit { writes, blocks, .. } => writes.is_empty() && blocks.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// A request that is in the group being written.
 struct Accepted {
     pending: Pending,
@@ -232,6 +246,9 @@ impl Engine {
         let several = group.len() > 1;
         for pending in group {
             match self.prepare(&pending, &changed, &mut next, &mut ops) {
+                Ok(first) if pending.request.is_empty() => {
+                    answer(&pending, Ok(committed(&pending.request, first)));
+                }
                 Ok(first) => {
                     if let (true, Request::Commit { writes, .. }) = (several, &pending.request) {
                         changed.extend(writes.iter().map(|write| {
@@ -256,12 +273,13 @@ impl Engine {
             Err(AppendError::Refused(error)) => Err(error),
             Err(AppendError::Unknown(error)) => Err(self.poison(&error)),
         };
+        let commits = accepted.iter().filter(|accepted| accepted.pending.request.is_commit());
+        self.commits.fetch_add(commits.count() as u64, Ordering::Relaxed);
         for accepted in &accepted {
             let result =
                 applied.clone().map(|()| committed(&accepted.pending.request, accepted.first));
             answer(&accepted.pending, result);
         }
-        self.commits.fetch_add(accepted.len() as u64, Ordering::Relaxed);
     }
 
     /// Checks what a request expects and appends its operation; gives back its first sequence number.
@@ -281,6 +299,9 @@ impl Engine {
                 });
                 let first = *next;
                 *next += blocks.iter().map(|(_, batch)| u64::from(batch.rows)).sum::<u64>();
+                if pending.request.is_empty() {
+                    return Ok(first);
+                }
                 let op = Op::Commit {
                     tenant,
                     changes: writes
@@ -562,6 +583,11 @@ impl Engine {
 
 #[cfg(test)]
 impl Engine {
+    /// Changes the view behind the store's back.
+    pub(crate) fn spoil_view(&self, changes: Changes) {
+        self.view().unwrap().apply(changes, None).unwrap();
+    }
+
     /// The sequence numbers that go with these segments and blocks of the tail.
     pub(crate) fn ranges_to_go(
         &self,

@@ -76,13 +76,23 @@ pub(crate) fn missing_store_file(
         || entries.iter().any(|entry| {
             entry.name.starts_with("snapshot-") || entry.folder && entry.name == "log"
         });
-    data.then(|| StoreError::damaged(&files.shown(STORE_FILE), 0, "the file is missing"))
+    data.then(|| {
+        let what = "without it the other files cannot be read";
+        StoreError::missing(&files.shown(STORE_FILE), what)
+    })
 }
 
 /// Holds the data folder for this process until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: fs::File,
+    file: fs::File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would do, but for a process that is just being forked and shares the file.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -107,7 +117,7 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()))
             .map_err(|error| StoreError::io("write to", &shown, error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

@@ -320,10 +320,12 @@ pub(crate) struct JournalEnd {
     pub(crate) torn: bool,
 }
 
+/// Called with a frame's number, its payload, and the byte at which it begins.
+pub(crate) type EachFrame<'a> = &'a mut dyn FnMut(u64, &[u8], u64) -> Result<(), StoreError>;
+
 /// Reads the frames of a journal file in order.
 ///
-/// `until` is the length to read, for a file that is being appended to; `each` gets the number and
-/// the payload of a frame, and the byte at which it begins.
+/// `until` is the length to read, for a file that is being appended to.
 ///
 /// # Errors
 /// When the header is wrong, a bad frame has a good one after it, or `each` fails.
@@ -332,7 +334,7 @@ pub(crate) fn read_journal(
     salt: u32,
     first: u64,
     until: Option<u64>,
-    each: &mut dyn FnMut(u64, &[u8], u64) -> Result<(), StoreError>,
+    each: EachFrame<'_>,
 ) -> Result<JournalEnd, StoreError> {
     let name = journal_name(first);
     let shown = files.shown(&name);

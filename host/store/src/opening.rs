@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::check::compare;
 use crate::error::StoreError;
 use crate::files::{Files, TEMPORARY};
 use crate::identity::{Identity, missing_store_file};
@@ -14,7 +15,7 @@ use crate::segment::{
 };
 use crate::snapshot::{Reader, Truth, snapshot_name, snapshot_numbers};
 use crate::types::{Options, Progress, Task};
-use crate::view::{Changes, View, Views};
+use crate::view::{Changes, Existing, View, Views};
 use crate::wire::HEADER_LEN;
 
 /// What a store begins with.
@@ -64,12 +65,10 @@ pub(crate) fn open(
         snapshot: loaded.snapshot,
         journals: journal.files().into_iter().map(|(first, len)| (first, Some(len))).collect(),
     };
-    let trusted = trust(views, loaded.snapshot, loaded.last);
+    let trusted = trust(views, loaded.snapshot, loaded.last)
+        .and_then(|(existing, applied)| catch_up(&**files, &truth, existing, applied));
     let (view, rebuilt) = match trusted {
-        Ok((view, applied)) => {
-            catch_up(&**files, &truth, &*view, applied)?;
-            (view, None)
-        }
+        Ok(view) => (view, None),
         Err(why) => {
             if loaded.last > 0 {
                 tracing::info!("building the view from snapshot and journal: {why}");
@@ -139,15 +138,17 @@ fn read_journals(
     log: &mut Log,
 ) -> Result<(Vec<(u64, JournalEnd)>, u64), StoreError> {
     let missing = |number: u64| {
-        StoreError::damaged(
-            &files.shown(&journal_name(number)),
-            0,
-            "the file is missing: nothing holds the commits from this number on",
-        )
+        let shown = files.shown(&journal_name(number));
+        StoreError::missing(&shown, format!("nothing else holds the commits from {number} on"))
     };
     let mut next = match firsts.first() {
         Some(&first) if first <= snapshot + 1 => first,
-        _ => return Err(missing(snapshot + 1)),
+        Some(&first) => {
+            let shown = files.shown(&snapshot_name(first - 1));
+            let what = format!("nothing else holds the commits before {first}");
+            return Err(StoreError::missing(&shown, what));
+        }
+        None => return Err(missing(snapshot + 1)),
     };
     let mut journals: Vec<(u64, JournalEnd)> = Vec::with_capacity(firsts.len());
     for &first in firsts {
@@ -234,9 +235,9 @@ fn read_segments(
 }
 
 /// The view as it was left, if all it misses is in the journal.
-fn trust(views: &dyn Views, snapshot: u64, last: u64) -> Result<(Arc<dyn View>, u64), String> {
-    let view = views.existing()?;
-    let applied = view.applied().map_err(|error| error.0)?;
+fn trust(views: &dyn Views, snapshot: u64, last: u64) -> Result<(Existing, u64), String> {
+    let existing = views.existing()?;
+    let applied = existing.view.applied().map_err(|error| error.0)?;
     match applied {
         None => Err("it was never complete".to_owned()),
         Some(applied) if applied < snapshot => {
@@ -245,18 +246,29 @@ fn trust(views: &dyn Views, snapshot: u64, last: u64) -> Result<(Arc<dyn View>, 
         Some(applied) if applied > last => {
             Err(format!("it is at commit {applied}, the journal ends at {last}"))
         }
-        Some(applied) => Ok((view, applied)),
+        Some(applied) => Ok((existing, applied)),
     }
 }
 
-/// Applies what the view has not seen.
+/// Applies what the view has not seen, and compares it with the truth unless it is proven.
 fn catch_up(
     files: &dyn Files,
     truth: &Truth,
-    view: &dyn View,
+    existing: Existing,
     applied: u64,
-) -> Result<(), StoreError> {
-    truth.changes(files, applied, &mut |number, changes, _| Ok(view.apply(changes, Some(number))?))
+) -> Result<Arc<dyn View>, String> {
+    let Existing { view, proven } = existing;
+    let words = |error: StoreError| error.to_string();
+    truth
+        .changes(files, applied, &mut |number, changes, _| Ok(view.apply(changes, Some(number))?))
+        .map_err(words)?;
+    if !proven {
+        let compared = compare(files, truth, &*view).map_err(words)?;
+        if let Some(first) = compared.first {
+            return Err(format!("{} of its entries are wrong, first: {first}", compared.wrong));
+        }
+    }
+    Ok(view)
 }
 
 /// Entries that are put into a fresh view at a time.

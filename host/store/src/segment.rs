@@ -111,7 +111,8 @@ pub(crate) fn read_places(
     let failed = |error| StoreError::io("read", &shown, error);
     let file = match files.open(&name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(StoreError::damaged(&shown, 0, "the file is missing"));
+            let what = format!("it holds the activities of `{tenant}` from {first} on");
+            return Err(StoreError::missing(&shown, what));
         }
         opened => opened.map_err(failed)?,
     };

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use crate::engine::lock;
 use crate::error::StoreError;
 use crate::files::{Entry, File, Files};
-use crate::view::{APPLIED_KEY, Bounds, Changes, Each, View, ViewError, Views};
+use crate::view::{APPLIED_KEY, Bounds, Changes, Each, Existing, View, ViewError, Views};
 
 /// A small generator of random numbers (splitmix64), the same on every machine.
 #[derive(Clone, Debug)]
@@ -532,6 +532,8 @@ pub(crate) enum ViewFate {
     Lost,
     Garbled,
     Stale,
+    /// Some values are not what was written, and nothing but a comparison tells.
+    Wrong,
 }
 
 #[derive(Debug, Default)]
@@ -542,6 +544,8 @@ struct ViewState {
     random: Option<Random>,
     /// Changes fail once in so many times; 0 for never.
     fails: u64,
+    /// Whether it was closed in good order.
+    closed: bool,
 }
 
 /// Views in memory.
@@ -553,6 +557,7 @@ pub(crate) struct SimViews {
     newest: Mutex<Option<Arc<Mutex<ViewState>>>>,
     random: Mutex<Option<Random>>,
     fails: u64,
+    proven: bool,
 }
 
 /// A handle by which a test looks at the view after the store is gone.
@@ -563,18 +568,28 @@ impl ViewHandle {
     /// The views that the next start finds.
     pub(crate) fn next(&self, fate: ViewFate, fails: u64, random: &mut Random) -> SimViews {
         let state = lock(&self.0).clone();
+        let closed = state.as_ref().is_some_and(|state| lock(state).closed);
         let existing = match (fate, state) {
             (ViewFate::Lost, _) | (_, None) => None,
             (ViewFate::Garbled, _) => Some(Err("it is garbled".to_owned())),
-            (ViewFate::Kept, Some(state)) => Some(Ok(lock(&state).map.clone())),
+            (ViewFate::Kept | ViewFate::Wrong, Some(state)) => Some(Ok(lock(&state).map.clone())),
             (ViewFate::Stale, Some(state)) => {
                 let state = lock(&state);
                 let at = random.below(state.older.len() as u64) as usize;
                 Some(Ok(state.older.get(at).unwrap_or(&state.map).clone()))
             }
         };
+        let existing = match (fate, existing) {
+            (ViewFate::Wrong, Some(Ok(mut map))) => {
+                map.retain(|key, _| key == APPLIED_KEY || !random.once_in(6));
+                map.values_mut().skip(1).step_by(3).for_each(|value| value.push(0));
+                Some(Ok(map))
+            }
+            (_, existing) => existing,
+        };
         SimViews {
             existing,
+            proven: closed && fate == ViewFate::Kept,
             random: Mutex::new(Some(Random::new(random.next()))),
             fails,
             ..SimViews::default()
@@ -589,20 +604,20 @@ impl SimViews {
 
     fn state(&self, map: Map) -> Arc<Mutex<ViewState>> {
         let random = lock(&self.random).as_mut().map(|random| Random::new(random.next()));
-        let state = ViewState { map, older: Vec::new(), random, fails: self.fails };
+        let state = ViewState { map, older: Vec::new(), random, fails: self.fails, closed: false };
         Arc::new(Mutex::new(state))
     }
 }
 
 impl Views for SimViews {
-    fn existing(&self) -> Result<Arc<dyn View>, String> {
+    fn existing(&self) -> Result<Existing, String> {
         match &self.existing {
             None => Err("there is none".to_owned()),
             Some(Err(why)) => Err(why.clone()),
             Some(Ok(map)) => {
                 let state = self.state(map.clone());
                 *lock(&self.current) = Some(Arc::clone(&state));
-                Ok(Arc::new(SimView(state)))
+                Ok(Existing { view: Arc::new(SimView(state)), proven: self.proven })
             }
         }
     }
@@ -620,6 +635,9 @@ impl Views for SimViews {
 
     fn close(&self, view: Arc<dyn View>) -> Result<(), StoreError> {
         drop(view);
+        if let Some(current) = &*lock(&self.current) {
+            lock(current).closed = true;
+        }
         Ok(())
     }
 

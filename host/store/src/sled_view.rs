@@ -1,13 +1,14 @@
 //! The view in sled 0.34, and what it takes to trust it.
 //!
 //! sled does not survive a power cut: `flush` does not sync. So it is used again only after it was
-//! closed in good order, or within the same start of the machine, where a killed process loses
-//! nothing that it had handed to the operating system. A marker file says which it was.
+//! closed in good order and its files have not changed since, or within the same start of the
+//! machine, where a killed process loses nothing that it had handed to the operating system; then
+//! the store compares it with the truth first. A marker file says which it was.
 //!
 //! `view` (the marker) names the folder `view-<number>`; a folder that it does not name is deleted.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::files::{Files, create_private_folder, sync_path, write_whole};
-use crate::view::{APPLIED_KEY, Bounds, Changes, Each, View, ViewError, Views};
+use crate::view::{APPLIED_KEY, Bounds, Changes, Each, Existing, View, ViewError, Views};
 
 const MARKER: &str = "view";
 const MARKER_FORMAT: &str = "casbah view 1";
@@ -39,7 +40,8 @@ struct Marker {
     folder: u64,
     boot: String,
     identity: String,
-    clean: bool,
+    /// Checksum of the files when they were closed in good order.
+    closed: Option<u32>,
 }
 
 impl Marker {
@@ -53,16 +55,15 @@ impl Marker {
             folder: value("folder")?.parse().ok()?,
             boot: value("boot")?.to_owned(),
             identity: value("identity")?.to_owned(),
-            clean: match value("closed")? {
-                "yes" => true,
-                "no" => false,
-                _ => return None,
+            closed: match value("closed")? {
+                "no" => None,
+                sum => Some(u32::from_str_radix(sum, 16).ok()?),
             },
         })
     }
 
     fn text(&self) -> String {
-        let closed = if self.clean { "yes" } else { "no" };
+        let closed = self.closed.map_or("no".to_owned(), |sum| format!("{sum:08x}"));
         format!(
             "{MARKER_FORMAT}\nfolder {}\nboot {}\nidentity {}\nclosed {closed}\n",
             self.folder, self.boot, self.identity
@@ -121,7 +122,7 @@ impl SledViews {
         }
     }
 
-    fn mark(&self, clean: bool) -> io::Result<()> {
+    fn mark(&self, closed: Option<u32>) -> io::Result<()> {
         let distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
         if *distrusted {
             return Ok(());
@@ -131,7 +132,7 @@ impl SledViews {
             folder,
             boot: self.boot.clone(),
             identity: identity(&self.folder(folder)),
-            clean,
+            closed,
         };
         write_whole(&*self.files, "", MARKER, &mut |file| {
             file.write_at(0, marker.text().as_bytes())
@@ -151,7 +152,9 @@ impl SledViews {
             match catch_unwind(AssertUnwindSafe(|| config.open())) {
                 Ok(Ok(db)) => return Ok(Arc::new(SledView { db, distrust: self.distruster() })),
                 // Its own lock outlives its last handle by a moment.
-                Ok(Err(sled::Error::Io(_))) if tries < 20 => {
+                Ok(Err(sled::Error::Io(error)))
+                    if tries < 40 && error.to_string().contains("acquire lock") =>
+                {
                     tries += 1;
                     std::thread::sleep(Duration::from_millis(25));
                 }
@@ -167,7 +170,7 @@ impl SledViews {
 }
 
 impl Views for SledViews {
-    fn existing(&self) -> Result<Arc<dyn View>, String> {
+    fn existing(&self) -> Result<Existing, String> {
         let path = self.root.join(MARKER);
         self.newest.store(self.folders().into_iter().max().unwrap_or(0), Ordering::SeqCst);
         let text = match fs::read_to_string(&path) {
@@ -184,14 +187,20 @@ impl Views for SledViews {
         if identity(&folder) != marker.identity {
             return Err("its folder is a copy".to_owned());
         }
-        if !marker.clean && (marker.boot.is_empty() || marker.boot != self.boot) {
+        if let Some(closed) = marker.closed {
+            let found = tree_sum(&folder).map_err(|error| format!("it cannot be read: {error}"))?;
+            if found != closed {
+                return Err("its files were changed after it was closed".to_owned());
+            }
+        } else if marker.boot.is_empty() || marker.boot != self.boot {
             return Err("the machine stopped without closing it".to_owned());
         }
         self.current.store(marker.folder, Ordering::SeqCst);
         self.sweep(marker.folder);
         // From here on it is being changed.
-        self.mark(false).map_err(|error| format!("its marker cannot be written: {error}"))?;
-        self.open(marker.folder)
+        self.mark(None).map_err(|error| format!("its marker cannot be written: {error}"))?;
+        let view = self.open(marker.folder)?;
+        Ok(Existing { view, proven: marker.closed.is_some() })
     }
 
     fn fresh(&self) -> Result<Arc<dyn View>, StoreError> {
@@ -206,7 +215,7 @@ impl Views for SledViews {
         let number = self.newest.load(Ordering::SeqCst);
         self.current.store(number, Ordering::SeqCst);
         *self.distrusted.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.mark(false)
+        self.mark(None)
             .map_err(|error| StoreError::io("write", &self.files.shown(MARKER), error))?;
         self.sweep(number);
         Ok(())
@@ -222,7 +231,7 @@ impl Views for SledViews {
         }
         let folder = self.folder(self.current.load(Ordering::SeqCst));
         sync_tree(&folder)
-            .and_then(|()| self.mark(true))
+            .and_then(|()| self.mark(Some(tree_sum(&folder)?)))
             .map_err(|error| StoreError::io("sync", &folder.display().to_string(), error))
     }
 
@@ -259,6 +268,34 @@ fn sync_tree(path: &Path) -> io::Result<()> {
         }
     }
     sync_path(path)
+}
+
+/// Checksum of all files below a folder, with their names.
+fn tree_sum(path: &Path) -> io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut waiting = vec![path.to_owned()];
+    let mut buffer = vec![0; 1 << 16];
+    while let Some(folder) = waiting.pop() {
+        let mut paths: Vec<PathBuf> =
+            fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        paths.sort();
+        for path in paths {
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            let mut file = fs::File::open(&path)?;
+            loop {
+                let read = file.read(&mut buffer)?;
+                if read == 0 {
+                    break;
+                }
+                hasher.update(buffer.get(..read).unwrap_or_default());
+            }
+        }
+    }
+    Ok(hasher.finalize())
 }
 
 fn tree_bytes(path: &Path) -> u64 {

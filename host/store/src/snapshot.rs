@@ -213,9 +213,8 @@ impl Iterator for Merged<'_> {
             if base_first {
                 return self.base.next();
             }
-            match self.over.next()? {
-                (key, Some(value)) => return Some(Ok((key, value))),
-                (_, None) => {}
+            if let (key, Some(value)) = self.over.next()? {
+                return Some(Ok((key, value)));
             }
         }
     }

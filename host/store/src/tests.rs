@@ -1,6 +1,8 @@
 //! Tests of the store as a whole. What they need in common is here: made-up activities.
 
+mod messages;
 mod power_cut;
+mod real_files;
 
 use std::sync::Arc;
 

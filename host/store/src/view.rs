@@ -47,10 +47,18 @@ pub(crate) trait View: Send + Sync {
     fn flush(&self) -> Result<(), ViewError>;
 }
 
+/// A view that was there when the store was opened.
+pub(crate) struct Existing {
+    pub(crate) view: Arc<dyn View>,
+    /// Whether it is as it was when it was closed in good order. Otherwise it must be compared with
+    /// snapshot and journal before it is used.
+    pub(crate) proven: bool,
+}
+
 /// Where views are kept.
 pub(crate) trait Views: Send + Sync {
-    /// The view as it was left, or why it cannot be trusted.
-    fn existing(&self) -> Result<Arc<dyn View>, String>;
+    /// The view as it was left, or why it cannot be used.
+    fn existing(&self) -> Result<Existing, String>;
     /// An empty view, beside the one that is there.
     fn fresh(&self) -> Result<Arc<dyn View>, StoreError>;
     /// The view made last by [`Views::fresh`] is complete: it takes the place of any other.

@@ -196,10 +196,11 @@ impl History {
                 _ => Cut::Reordered,
             };
             self.files = self.files.after(cut, &mut self.random);
-            let fate = match self.random.below(6) {
+            let fate = match self.random.below(7) {
                 0 => ViewFate::Lost,
                 1 => ViewFate::Garbled,
-                2 | 3 => ViewFate::Stale,
+                2 => ViewFate::Wrong,
+                3 | 4 => ViewFate::Stale,
                 _ => ViewFate::Kept,
             };
             let fails = if self.random.once_in(10) { 30 } else { 0 };
