@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 use crate::error::{DetectError, DetectErrorKind};
 use crate::suggest::{self, shown};
 
+#[cfg(test)]
+mod tests;
+
 /// An activity as JSON: columns by their published names, absent ones left out.
 ///
 /// Times are RFC 3339, flags are true and false, `fields` is an object, any other nested table is

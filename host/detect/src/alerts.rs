@@ -18,6 +18,9 @@ use crate::activities;
 use crate::error::{DetectError, DetectErrorKind};
 use crate::suggest::shown;
 
+#[cfg(test)]
+mod tests;
+
 /// Form of stored alerts that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 

@@ -157,7 +157,13 @@ impl PolicyProblem {
     }
 
     fn at(kind: PolicyProblemKind, file: &str, text: &str, wrong: Wrong) -> Self {
-        let Wrong { span, message, hint } = wrong;
+        let Wrong { mut span, message, hint } = wrong;
+        // What is missing at the end of the file is shown at the end of its last line.
+        let lines = text.lines().count();
+        if span.line > lines && lines > 0 {
+            let end = text.lines().last().map_or(0, |line| line.chars().count());
+            span = Span { line: lines, column: end + 1, length: 1 };
+        }
         Self {
             kind,
             file: file.to_owned(),
@@ -171,11 +177,11 @@ impl PolicyProblem {
 
 /// The line of a place, cut to a width that fits a terminal, and fit for one.
 fn excerpt(text: &str, span: Span) -> Option<(String, usize, usize)> {
-    const WIDTH: usize = 100;
+    const WIDTH: usize = 120;
     let line = text.lines().nth(span.line.checked_sub(1)?)?;
     let length = line.chars().count();
     let column = span.column.min(length + 1);
-    let skip = if column > WIDTH * 3 / 4 { column - WIDTH / 2 } else { 0 };
+    let skip = if length > WIDTH && column > WIDTH * 3 / 4 { column - WIDTH / 2 } else { 0 };
     let mut shown: String = line
         .chars()
         .skip(skip)
@@ -445,9 +451,12 @@ fn read_policy(
     let severity = severity(document, fields);
     let detector = detector(document, fields, detectors);
     let alert = Alerting::read(document, fields);
-    if let Some(detector) = &detector {
-        let description = detectors.describe(detector);
-        check_keys(document, fields, detector, description.map(|d| d.settings));
+    match &detector {
+        Some(detector) => {
+            let description = detectors.describe(detector);
+            check_keys(document, fields, detector, description.map(|d| d.settings));
+        }
+        None => check_slips(document, fields),
     }
     let category = fields.text(document, "category").unwrap_or_default();
     if let Some(entry) = document.get("category")
@@ -467,19 +476,22 @@ fn read_policy(
         let web = address.starts_with("https://") || address.starts_with("http://");
         (!web).then(|| "a reference is an address that begins with `https://`".to_owned())
     });
-    let name = checked_name(document, name, fields)?;
-    let detector = detector?;
+    let description = fields.text(document, "description").unwrap_or_default();
+    let enabled = fields.flag(document, "enabled").unwrap_or(true);
+    let name = checked_name(document, name, fields);
     let tests = PolicyTest::read_all(document, fields);
+    // Everything has been looked at; without these two there is nothing to go on with.
+    let (name, detector) = (name?, detector?);
     let settings_json = settings(document, &name, &alert);
     Some(PolicyFile {
         title: title.unwrap_or_default(),
-        description: fields.text(document, "description").unwrap_or_default().trim().to_owned(),
+        description: description.trim().to_owned(),
         severity: severity.unwrap_or(Severity::Medium),
         detector,
         category,
         mitre,
         references,
-        enabled: fields.flag(document, "enabled").unwrap_or(true),
+        enabled,
         group: alert.group.unwrap_or_default(),
         quiet: alert.quiet,
         settings_digest: digest(&settings_json),
@@ -581,6 +593,21 @@ fn check_keys(
     }
 }
 
+/// Without a detector its keys are not known; those that are nearly the host's are slips even so.
+fn check_slips(document: &Node, fields: &mut Fields) {
+    let Value::Map(entries) = &document.value else { return };
+    for entry in entries.iter().filter(|entry| !HOST_KEYS.contains(&entry.key.as_str())) {
+        if let Some(near) = suggest::nearest(&entry.key, HOST_KEYS.iter().copied()) {
+            fields.wrong_kind(
+                PolicyProblemKind::Key,
+                entry.span,
+                format!("`{}` is not a key of a policy", shown(&entry.key)),
+                format!("did you mean `{near}`?"),
+            );
+        }
+    }
+}
+
 /// The `alert` part of a policy.
 struct Alerting {
     group: Option<Vec<String>>,
@@ -591,7 +618,7 @@ impl Alerting {
     fn read(document: &Node, fields: &mut Fields) -> Self {
         let mut alerting = Self { group: None, quiet: DEFAULT_QUIET };
         let Some(Entry { value: alert, .. }) = document.get("alert") else { return alerting };
-        if !fields.is_map(alert, "alert") {
+        if !fields.is_map(alert, "`alert`") {
             return alerting;
         }
         fields.only(alert, &["group", "quiet"], "`alert`");

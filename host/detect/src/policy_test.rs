@@ -176,7 +176,7 @@ impl PolicyTest {
     }
 
     fn read(item: &Node, app: Option<&str>, fields: &mut Fields) -> Option<Self> {
-        if !fields.is_map(item, "tests") {
+        if !fields.is_map(item, "a test") {
             return None;
         }
         fields.only(item, &["name", "given", "expect", "shuffle"], "a test");
@@ -217,7 +217,7 @@ impl Expected {
             return None;
         };
         let expect = &entry.value;
-        if !fields.is_map(expect, "expect") {
+        if !fields.is_map(expect, "`expect`") {
             return None;
         }
         fields.only(expect, &["alerts"], "`expect`");
@@ -281,7 +281,7 @@ fn alerts_of(count: usize) -> String {
 
 impl ExpectedAlert {
     fn read(item: &Node, fields: &mut Fields) -> Option<Self> {
-        if !fields.is_map(item, "alerts") {
+        if !fields.is_map(item, "an expected alert") {
             return None;
         }
         fields.only(item, &["group", "count", "severity", "summary"], "an expected alert");
@@ -305,7 +305,7 @@ impl ExpectedAlert {
             }
         }
         if let Some(group) = item.get("group")
-            && fields.is_map(&group.value, "group")
+            && fields.is_map(&group.value, "`group`")
             && let Value::Map(entries) = &group.value.value
         {
             for entry in entries {

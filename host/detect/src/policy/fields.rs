@@ -54,6 +54,14 @@ impl Fields {
     pub(crate) fn text(&mut self, node: &Node, key: &str) -> Option<String> {
         let value = &node.get(key)?.value;
         match &value.value {
+            Value::Text(text) if text.chars().any(|c| c.is_control() && c != '\n') => {
+                self.wrong(
+                    value.span,
+                    format!("`{key}` has control characters in it"),
+                    "take them out; they would reach the terminals of those who read it".to_owned(),
+                );
+                None
+            }
             Value::Text(text) if !text.trim().is_empty() => Some(text.clone()),
             other => {
                 let hint = match other {
@@ -165,7 +173,7 @@ impl Fields {
         if !map {
             self.wrong(
                 node.span,
-                format!("`{what}` must be a mapping, this is {}", node.value.what()),
+                format!("{what} must be a mapping, this is {}", node.value.what()),
                 String::new(),
             );
         }

@@ -103,7 +103,7 @@ fn read_step(
     out: &mut Vec<Activity>,
     fields: &mut Fields,
 ) {
-    if !fields.is_map(step, "given") {
+    if !fields.is_map(step, "an activity") {
         return;
     }
     let every = fields.duration(step, "every").unwrap_or(EVERY);
@@ -196,7 +196,9 @@ fn read_cells(step: &Node, fields: &mut Fields) -> Vec<(String, Cell)> {
                 entry.value.span,
                 format!("column `{}` is {wanted}, this is {}", entry.key, entry.value.value.what()),
                 match entry.value.value {
-                    Value::Integer(_) | Value::Number(_) | Value::Bool(_) => {
+                    Value::Integer(_) | Value::Number(_) | Value::Bool(_)
+                        if column.column_type == ColumnType::Text =>
+                    {
                         "put it in quotes".to_owned()
                     }
                     _ => String::new(),
@@ -257,7 +259,7 @@ fn plain(value: &Value) -> Option<String> {
 
 fn read_fields(step: &Node, fields: &mut Fields) -> Vec<(String, String)> {
     let Some(entry) = step.get("fields") else { return Vec::new() };
-    if !fields.is_map(&entry.value, "fields") {
+    if !fields.is_map(&entry.value, "`fields`") {
         return Vec::new();
     }
     let mut out = Vec::new();
@@ -288,7 +290,7 @@ fn read_objects(step: &Node, fields: &mut Fields) -> Option<Vec<Object>> {
     };
     let mut objects = Vec::new();
     for item in items {
-        if !fields.is_map(item, "objects") {
+        if !fields.is_map(item, "an object") {
             continue;
         }
         fields.only(item, OBJECT_KEYS, "an object");
