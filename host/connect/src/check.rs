@@ -170,7 +170,7 @@ impl Subject {
         let mut broken = None;
         for _ in 0..MOST_PAGES {
             match self.page(&name, page_size, cursor.take(), &mut report, &mut offset).await {
-                Ok((next, Some(position))) if next == Next::More => cursor = Some(position),
+                Ok((Next::More, position)) => cursor = Some(position),
                 Ok(_) => break,
                 Err(error) => {
                     broken = Some(error);
@@ -199,7 +199,7 @@ impl Subject {
         cursor: Option<String>,
         report: &mut CheckReport,
         offset: &mut Option<i64>,
-    ) -> Result<(Next, Option<String>), Broken> {
+    ) -> Result<(Next, String), Broken> {
         let now = self.clock.now();
         let plan = PlanRequest {
             stream: stream.to_owned(),
@@ -235,7 +235,7 @@ impl Subject {
                             (text::shown(&name, 80), text::shown(&value, 200))
                         }),
                     );
-                    return Ok((page.next, Some(page.cursor)));
+                    return Ok((page.next, page.cursor));
                 }
                 Err(failure) if failure.class == class::TOKEN_EXPIRED && again => {
                     again = false;

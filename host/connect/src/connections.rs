@@ -535,3 +535,6 @@ fn same_account(before: &Connection, now: &Connection) -> Result<(), ConnectErro
     )
     .hint("sign in with the same account, choose another name, or allow the switch"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ pub mod fetch;
 pub mod limit;
 pub mod oauth;
 mod stop;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod vault;
 

@@ -198,3 +198,6 @@ impl Budgets {
         Arc::clone(budget)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -292,6 +292,9 @@ impl Vault {
             )
             .hint("use that version, or connect again with this one"));
         }
+        if format != FORMAT {
+            return Err(damaged());
+        }
         let (id, rest) = rest.split_at_checked(ID_LENGTH).ok_or_else(damaged)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LENGTH).ok_or_else(damaged)?;
         let nonce: [u8; NONCE_LENGTH] = nonce.try_into().map_err(|_| damaged())?;
@@ -391,3 +394,6 @@ impl fmt::Display for Place<'_> {
         write!(f, "the {} of connection `{}`", self.name, self.connection)
     }
 }
+
+#[cfg(test)]
+mod tests;

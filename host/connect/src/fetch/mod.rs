@@ -346,3 +346,6 @@ fn trouble(state: State, reason: &str, remedy: &str, since: i64) -> Trouble {
         since,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ const FAULT: u32 = 5;
 const NONSENSE: u32 = 3;
 /// Good pages in a row after which a halved page size is doubled again.
 const GROW: u32 = 10;
+/// However often growing was in vain, it is tried again after so many pages.
+const LONGEST_GROW: u32 = 640;
 /// Nobody is waited for longer than this on their word alone.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -74,13 +76,26 @@ pub(super) struct Pacer {
     failures: u32,
     /// Pages since the size last changed.
     good: u32,
+    /// So many good pages let a halved size grow; more with every time that it did not last.
+    grow: u32,
+    /// Whether the size grew and no page has come since.
+    grown: bool,
 }
 
 impl Pacer {
     pub(super) fn new(pace: Pace, largest: u32, smallest: u32) -> Self {
         let largest = largest.max(1);
         let smallest = smallest.clamp(1, largest);
-        Self { pace, largest, smallest, size: largest, failures: 0, good: 0 }
+        Self {
+            pace,
+            largest,
+            smallest,
+            size: largest,
+            failures: 0,
+            good: 0,
+            grow: GROW,
+            grown: false,
+        }
     }
 
     /// How many records to ask for.
@@ -92,8 +107,10 @@ impl Pacer {
     pub(super) fn page(&mut self) -> Option<u32> {
         self.failures = 0;
         self.good = self.good.saturating_add(1);
-        if self.size < self.largest && self.good >= GROW {
+        self.grown = false;
+        if self.size < self.largest && self.good >= self.grow {
             self.good = 0;
+            self.grown = true;
             self.size = self.size.saturating_mul(2).min(self.largest);
             return Some(self.size);
         }
@@ -103,8 +120,12 @@ impl Pacer {
     /// Halves the page size. Returns the new one, or `None` when it is the smallest already.
     pub(super) fn halve(&mut self) -> Option<u32> {
         self.good = 0;
+        let in_vain = std::mem::take(&mut self.grown);
         if self.size <= self.smallest {
             return None;
+        }
+        if in_vain {
+            self.grow = self.grow.saturating_mul(2).min(LONGEST_GROW);
         }
         self.size = (self.size / 2).max(self.smallest);
         Some(self.size)
@@ -208,6 +229,18 @@ mod tests {
         assert_eq!(pacer.halve(), None);
         let grown: Vec<u32> = (0..30).filter_map(|_| pacer.page()).collect();
         assert_eq!(grown, [600, 1000]);
+    }
+
+    #[test]
+    fn growing_in_vain_makes_it_rarer() {
+        let mut pacer = Pacer::new(Pace::default(), 100, 10);
+        pacer.halve();
+        let mut waited = Vec::new();
+        for _ in 0..8 {
+            waited.push((1..).find(|_| pacer.page().is_some()).unwrap());
+            assert_eq!(pacer.halve(), Some(50), "it did not last");
+        }
+        assert_eq!(waited, [10, 20, 40, 80, 160, 320, 640, 640]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use casbah_model::adapter::{Failure, Page, PlanRequest, Produces, Response, Stream, class};
-use casbah_store::Commit;
+use casbah_store::{Commit, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
 use super::pace::{Action, Pacer, Step};
@@ -318,11 +318,10 @@ impl Worker {
 
 /// Whether the store has said that it will not work again before it is opened anew.
 fn is_final(error: &ConnectError) -> bool {
-    use casbah_store::{StoreError, StoreErrorKind};
     let source = std::error::Error::source(error);
-    source
-        .and_then(|source| source.downcast_ref::<StoreError>())
-        .is_some_and(|error| !matches!(error.kind(), StoreErrorKind::Full | StoreErrorKind::Io))
+    source.and_then(|source| source.downcast_ref::<StoreError>()).is_some_and(|error| {
+        matches!(error.kind(), StoreErrorKind::Poisoned | StoreErrorKind::Closed)
+    })
 }
 
 /// What a page must be, whoever made it.

@@ -136,15 +136,12 @@ impl TokenEndpoint {
             None => before.and_then(|before| before.refresh.clone()),
         };
         let asked = before.map_or(&self.server.scopes, |before| &before.scopes);
-        let scopes: Vec<String> = match answer.scopes() {
-            Some(granted) if !granted.is_empty() => granted
-                .iter()
-                .flat_map(|scope| scope.split([',', ' ']))
-                .filter(|scope| !scope.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            _ => asked.clone(),
-        };
+        let granted = answer.scopes().into_iter().flatten();
+        let granted = granted.flat_map(|scope| scope.split([',', ' ']));
+        let granted: Vec<String> =
+            granted.filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+        // Nothing said means: as asked.
+        let scopes = if granted.is_empty() { asked.clone() } else { granted };
         let missing_scopes =
             self.server.scopes.iter().filter(|scope| !scopes.contains(scope)).cloned().collect();
         let life = answer.expires_in();

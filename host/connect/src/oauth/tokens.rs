@@ -252,7 +252,7 @@ impl Inner {
             return Ok(None);
         };
         let later = flight.not_before.is_some_and(|at| Instant::now() < at);
-        if self.is_due(held) && !(later && !self.is_over(held)) {
+        if self.is_due(held) && (!later || self.is_over(held)) {
             return Ok(None);
         }
         Ok(Some(Bearer { token: held.access.clone(), generation: flight.generation }))
@@ -458,3 +458,6 @@ fn gone(connection: &ConnectionName) -> ConnectError {
     )
     .hint(format!("sign it in with `casbah connect --name {connection}`"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,228 @@
+use super::*;
+use crate::testing::{Fault, Rig};
+use insta::assert_snapshot;
+use serde_json::json;
+
+fn personal(rig: &Rig, token: &str) -> Grant {
+    rig.toy.world().access.insert(token.to_owned());
+    Grant::personal(&token.into(), rig.clock.now()).unwrap()
+}
+
+fn new(rig: &Rig) -> NewConnection {
+    NewConnection { hosts: rig.toy.hosts(), ..NewConnection::new(rig.name.clone()) }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_with_what_its_test_found() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let report = rig.connections.get(&rig.tenant, &rig.name).unwrap();
+    let mut json = serde_json::to_value(&report).unwrap();
+    for volatile in ["created", "signed-in"] {
+        assert!(json[volatile].as_i64().unwrap() > 1_600_000_000_000);
+        json[volatile] = json!(0);
+    }
+    json["hosts"] = json!({});
+    assert_snapshot!(serde_json::to_string_pretty(&json).unwrap(), @r#"
+    {
+      "account-email": "Root@Acme.example",
+      "account-id": "1",
+      "accounts": 0,
+      "app": "toy",
+      "counters": {
+        "activities": 0,
+        "bytes": 0,
+        "calls": 0,
+        "duplicates": 0,
+        "failures": 0,
+        "late": 0,
+        "recoveries": 0,
+        "throttles": 0
+      },
+      "created": 0,
+      "enabled": true,
+      "hosts": {},
+      "method": "o-auth",
+      "missing-scopes": [
+        "READ_USERS"
+      ],
+      "name": "acme",
+      "organization-id": "o1",
+      "organization-name": "Acme",
+      "reason": "",
+      "region": "us",
+      "remedy": "",
+      "scopes": [
+        "READ_EVENTS"
+      ],
+      "settings": {},
+      "signed-in": 0,
+      "state": "ok",
+      "streams": {}
+    }
+    "#);
+    assert_eq!(rig.connections.list(&rig.tenant).unwrap(), [report]);
+    assert!(rig.connections.list(&"other".parse().unwrap()).unwrap().is_empty());
+}
+
+/// Signing in again must not quietly turn a connection into that of another organization.
+#[tokio::test]
+async fn another_account_is_refused_unless_it_is_meant() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let mut messages = Vec::new();
+    for me in [
+        json!({"id": "1", "email": "root@acme.example", "admin": true, "org": "o2", "orgName": "Evil Corp"}),
+        json!({"id": "2", "email": "bo@acme.example", "admin": true, "org": "o1", "orgName": "Acme"}),
+    ] {
+        rig.toy.world().me = me;
+        let grant = personal(&rig, "other-token");
+        let refused = rig
+            .connections
+            .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.kind(), ConnectErrorKind::OtherAccount);
+        messages.push(refused.to_string());
+        let kept = rig.connections.get(&rig.tenant, &rig.name).unwrap();
+        assert_eq!(kept.connection.method, Method::OAuth, "nothing was changed");
+    }
+    let grant = personal(&rig, "other-token");
+    let established = rig
+        .connections
+        .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Allow)
+        .await
+        .unwrap();
+    assert_eq!(established.report.connection.account_email, "bo@acme.example");
+    assert_eq!(established.report.connection.method, Method::PersonalToken);
+
+    let mut adapter = crate::testing::ToyAdapter::new();
+    adapter.description.name = "tidy".to_owned();
+    let grant = personal(&rig, "other-token");
+    let exists = rig
+        .connections
+        .establish(&rig.tenant, new(&rig), grant, None, Arc::new(adapter), Switch::Allow)
+        .await
+        .unwrap_err();
+    messages.push(exists.to_string());
+    assert_snapshot!(messages.join("\n--\n"), @r"
+    connection `acme` is that of `Acme`, but the sign-in was for `Evil Corp`
+    hint: sign in with the same account, choose another name, or allow the switch
+    --
+    connection `acme` is that of `Root@Acme.example`, but the sign-in was for `bo@acme.example`
+    hint: sign in with the same account, choose another name, or allow the switch
+    --
+    connection `acme` exists already, for `toy`
+    hint: choose another name, or remove that connection first
+    ");
+}
+
+/// A connection whose test fails is kept, so that the app can be put right.
+#[tokio::test]
+async fn a_failed_test_is_told_and_the_connection_kept() {
+    let rig = Rig::new().await;
+    let grant = personal(&rig, "token-of-nobody");
+    rig.toy.world().faults.push_back(Fault::status(403));
+    let established = rig
+        .connections
+        .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
+        .await
+        .unwrap();
+    assert!(!established.check.passed());
+    rig.connections.get(&rig.tenant, &rig.name).unwrap();
+}
+
+#[tokio::test]
+async fn removing_ends_the_grant_and_forgets_everything() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    rig.toy.add_items(0..3);
+    rig.toy.world().users = vec![json!({"id": "u1"})];
+    let (_handle, never) = crate::stop();
+    rig.connections.fetch(rig.fetch(), never).await.unwrap();
+    let removal =
+        rig.connections.remove(&rig.tenant, &rig.name, &rig.adapter.description).await.unwrap();
+    assert!(matches!(removal, Removal::Revoked), "{removal:?}");
+    assert!(rig.toy.world().access.is_empty(), "the app was told");
+    for table in casbah_store::Table::ALL {
+        let mut left = Vec::new();
+        let all = casbah_store::ScanRange::all();
+        rig.store
+            .scan(&rig.tenant, *table, &all, false, &mut |key, _| {
+                left.push(String::from_utf8_lossy(key).into_owned());
+                true
+            })
+            .unwrap();
+        assert!(left.is_empty(), "{table:?}: {left:?}");
+    }
+    assert_eq!(rig.logged().len(), 3, "the log is retention's");
+}
+
+#[tokio::test]
+async fn a_connection_is_removed_even_if_the_app_can_not_be_told() {
+    let busy =
+        |wait: &str| Fault::Answer(503, vec![("retry-after", wait.to_owned())], String::new());
+    for (faults, revoked, requests) in [
+        (vec![busy("0.05")], true, 2),
+        (vec![busy("3600")], false, 1),
+        (vec![Fault::status(400)], false, 1),
+        (vec![busy("0"), busy("0")], false, 2),
+    ] {
+        let rig = Rig::new().await;
+        rig.connect().await;
+        rig.toy.world().revoke_faults.extend(faults.clone());
+        let removal =
+            rig.connections.remove(&rig.tenant, &rig.name, &rig.adapter.description).await.unwrap();
+        assert_eq!(matches!(removal, Removal::Revoked), revoked, "{faults:?}: {removal:?}");
+        assert_eq!(rig.toy.count("/api/token"), requests, "{faults:?}");
+        rig.connections.get(&rig.tenant, &rig.name).unwrap_err();
+    }
+    let rig = Rig::new().await;
+    let grant = personal(&rig, "made-by-hand");
+    rig.connections
+        .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
+        .await
+        .unwrap();
+    let removal =
+        rig.connections.remove(&rig.tenant, &rig.name, &rig.adapter.description).await.unwrap();
+    assert!(matches!(removal, Removal::NothingToRevoke));
+}
+
+/// Two connections that name one budget stay within it together.
+#[tokio::test]
+async fn connections_share_a_budget_by_name() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let kept = |name: &str, budget: Option<&str>, requests: Option<u32>| {
+        let mut connection = rig.connections.get(&rig.tenant, &rig.name).unwrap().connection;
+        connection.name = name.parse().unwrap();
+        connection.budget = budget.map(str::to_owned);
+        connection.requests_per_minute = requests;
+        rig.connections.budget(&rig.tenant, &connection, &rig.adapter.description)
+    };
+    let (one, two) = (kept("one", Some("shared"), None), kept("two", Some("shared"), Some(120)));
+    assert!(Arc::ptr_eq(&one, &two));
+    assert!(format!("{one:?}").contains("120 in"), "the lower number holds: {one:?}");
+    assert!(!Arc::ptr_eq(&kept("three", None, None), &kept("four", None, None)));
+    assert!(!Arc::ptr_eq(&kept("shared", None, None), &one), "a name is not a budget");
+}
+
+/// A record of a newer casbah is refused, not misread.
+#[tokio::test]
+async fn a_newer_record_is_refused() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let newer = Commit::new().put(casbah_store::Table::Connection, "acme", r#"{"format":2,"x":1}"#);
+    rig.store.commit(&rig.tenant, newer).unwrap();
+    assert_snapshot!(rig.connections.get(&rig.tenant, &rig.name).unwrap_err(), @r"
+    connection `acme` was written by a newer version of casbah (format 2)
+    hint: use that version with this data folder
+    ");
+    let damaged =
+        Commit::new().put(casbah_store::Table::Connection, "acme", r#"{"format":1,"x":1}"#);
+    rig.store.commit(&rig.tenant, damaged).unwrap();
+    assert_snapshot!(rig.connections.get(&rig.tenant, &rig.name).unwrap_err(), @r"
+    connection `acme` can't be read: missing field `name` at line 1 column 18
+    hint: check the data folder with `casbah store check`
+    ");
+}
