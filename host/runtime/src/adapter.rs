@@ -17,7 +17,7 @@ use crate::error::{RuntimeError, RuntimeErrorKind as Kind};
 use crate::inspect::PluginKind;
 use crate::limits::Limits;
 use crate::returned;
-use crate::sandbox::{Function, PluginInfo, Sandbox};
+use crate::sandbox::{Function, PluginInfo, Sandbox, count};
 use crate::wire::{BatchOut, FailureOut, HttpRequestOut, PageOut, PlanRequestIn, ResponseIn};
 
 /// An adapter that has been loaded. Clones are the same adapter.
@@ -117,7 +117,12 @@ impl AdapterPlugin {
             Err(failure) => return Ok(Err(returned::failure(failure))),
         };
         if batch.len() != raw.len() / 2 {
-            let message = format!("{} rows for {} raw records", batch.len(), raw.len() / 2);
+            let (rows, records) = (batch.len(), raw.len() / 2);
+            let message = format!(
+                "{} for {}",
+                count(rows, "row", "rows"),
+                count(records, "raw record", "raw records")
+            );
             return Err(sandbox.returned("normalize", message));
         }
         Ok(Ok(batch))

@@ -13,7 +13,7 @@ use crate::error::{RuntimeError, RuntimeErrorKind as Kind};
 use crate::inspect::PluginKind;
 use crate::limits::Limits;
 use crate::returned::{self, Asked};
-use crate::sandbox::{Function, PluginInfo, Running, Sandbox};
+use crate::sandbox::{Function, PluginInfo, Running, Sandbox, count};
 use crate::wire::{BatchIn, BlobsIn, OutcomeOut, ProblemOut, StateKeysOut};
 
 /// Bytes of a description.
@@ -207,7 +207,11 @@ impl ConfiguredDetector {
             Err(RuntimeError::new(self.plugin.shared.sandbox.label(), Kind::State, message))
         };
         if states.len() != keys.len() {
-            return fail(format!("was given {} states for {} keys", states.len(), keys.len()));
+            return fail(format!(
+                "was given {} for {}",
+                count(states.len(), "state", "states"),
+                count(keys.len(), "key", "keys")
+            ));
         }
         let bytes = states.concat();
         let mut end = 0_usize;

@@ -79,6 +79,14 @@ pub fn inspect(label: &str, bytes: &[u8]) -> Result<Inspection, RuntimeError> {
         )
         .hint("give the component that it was compiled from"));
     }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(RuntimeError::new(
+            label,
+            Kind::NotAComponent,
+            "is not a WebAssembly component: it does not begin as one does",
+        )
+        .hint("give the .wasm file that the build made"));
+    }
     let (imports, exports) = outline(label, bytes)?;
     let version = |name: &str, interfaces: &[&str]| {
         let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;

@@ -13,6 +13,7 @@ mod adapter;
 mod cache;
 mod clean;
 mod detector;
+mod ending;
 mod engine;
 mod error;
 mod inspect;

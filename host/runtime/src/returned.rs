@@ -12,7 +12,7 @@ use casbah_model::{Batch, Evidence, Finding, Outcome, Problem, StateKey};
 
 use crate::clean;
 use crate::error::RuntimeError;
-use crate::sandbox::{Sandbox, size};
+use crate::sandbox::{Sandbox, count, size};
 use crate::wire::{
     BatchOut, BlobsOut, FailureOut, FindingOut, HttpRequestOut, OutcomeOut, PageOut, ProblemOut,
     StateKeysOut,
@@ -79,13 +79,17 @@ pub(crate) fn state_keys(
     }
     let texts = pieces(sandbox, "begin", "keys", &keys.keys)?;
     if texts.len() != keys.policies.len() {
-        return fail(format!("{} keys for {} policies", texts.len(), keys.policies.len()));
+        return fail(format!(
+            "{} for {}",
+            count(texts.len(), "key", "keys"),
+            count(keys.policies.len(), "policy", "policies")
+        ));
     }
     let mut seen = HashSet::with_capacity(texts.len());
     let mut list = Vec::with_capacity(texts.len());
     for (&policy, text) in keys.policies.iter().zip(texts) {
         if policy as usize >= policies {
-            return fail(format!("a key of policy {policy}, but there are {policies} policies"));
+            return fail(format!("a key of policy {policy}, but was given {}", given(policies)));
         }
         let Ok(key) = std::str::from_utf8(text) else {
             return fail("a key that is not UTF-8".to_owned());
@@ -99,6 +103,11 @@ pub(crate) fn state_keys(
         list.push(StateKey { policy, key: key.to_owned() });
     }
     Ok(list)
+}
+
+/// Policies are counted from 0.
+fn given(policies: usize) -> String {
+    count(policies, "policy", "policies")
 }
 
 /// What a batch may be answered with.
@@ -156,8 +165,9 @@ fn finding(sandbox: &Sandbox, asked: &Asked, finding: FindingOut) -> Result<Find
     let fail = |message: String| Err(sandbox.returned("finish", message));
     if finding.policy as usize >= asked.policies {
         return fail(format!(
-            "a finding of policy {}, but there are {} policies",
-            finding.policy, asked.policies
+            "a finding of policy {}, but was given {}",
+            finding.policy,
+            given(asked.policies)
         ));
     }
     if finding.group.len() > PAIRS || finding.details.len() > PAIRS {
@@ -231,7 +241,11 @@ fn changes(
     let fail = |message: String| Err(sandbox.returned("finish", message));
     let values = pieces(sandbox, "finish", "states", values)?;
     if values.len() != changed.len() {
-        return fail(format!("{} states for {} changed keys", values.len(), changed.len()));
+        return fail(format!(
+            "{} for {}",
+            count(values.len(), "state", "states"),
+            count(changed.len(), "changed key", "changed keys")
+        ));
     }
     let mut seen = vec![false; if changed.is_empty() { 0 } else { asked.states }];
     let mut list = Vec::with_capacity(changed.len());
@@ -239,8 +253,8 @@ fn changes(
         match seen.get_mut(place as usize) {
             None => {
                 return fail(format!(
-                    "a state for key {place}, but asked for {} keys",
-                    asked.states
+                    "a state for key {place}, but asked for {}",
+                    count(asked.states, "key", "keys")
                 ));
             }
             Some(true) => return fail(format!("two states for key {place}")),
@@ -275,7 +289,7 @@ pub(crate) fn problems(
             if policy as usize >= policies {
                 return Err(sandbox.returned(
                     "configure",
-                    format_args!("a problem of policy {policy}, but there are {policies} policies"),
+                    format_args!("a problem of policy {policy}, but was given {}", given(policies)),
                 ));
             }
             Ok(Problem {
@@ -332,7 +346,11 @@ pub(crate) fn page(sandbox: &Sandbox, body: usize, page: PageOut) -> Result<Page
     if raw.len() / 2 != batch.len() {
         return Err(sandbox.returned(
             "read",
-            format_args!("{} raw records for {} rows", raw.len() / 2, batch.len()),
+            format_args!(
+                "{} for {}",
+                count(raw.len() / 2, "raw record", "raw records"),
+                count(batch.len(), "row", "rows")
+            ),
         ));
     }
     if cursor.len() > CURSOR {

@@ -7,10 +7,11 @@ use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, ComponentType, Instance, InstancePre,
     Lift, Linker, Lower, WasmStr,
 };
-use wasmtime::{AsContext, ResourceLimiter, Store, StoreContextMut, Trap};
+use wasmtime::{AsContext, ResourceLimiter, Store, StoreContextMut};
 
 use crate::clean;
-use crate::engine::{self, Engine, Place};
+use crate::ending;
+use crate::engine::{self, Engine};
 use crate::error::{RuntimeError, RuntimeErrorKind as Kind};
 use crate::inspect::{PluginKind, inspect};
 use crate::limits::Limits;
@@ -139,57 +140,13 @@ impl Sandbox {
         store.set_epoch_deadline(self.ticks);
         match self.instance.instantiate(&mut store) {
             Ok(instance) => Ok(Running { sandbox: self, store, instance, _place: place }),
-            Err(error) => Err(self.failed(store.data(), "its start", &error)),
+            Err(error) => Err(ending::error(self, store.data(), ending::Place::Start, &error)),
         }
     }
 
     /// An error about what a function returned.
     pub(crate) fn returned(&self, function: &str, message: impl std::fmt::Display) -> RuntimeError {
         RuntimeError::new(&self.label, Kind::Returned, format!("`{function}` returned {message}"))
-    }
-
-    /// Finds out how a call ended.
-    fn failed(&self, call: &Call, place: &str, error: &wasmtime::Error) -> RuntimeError {
-        tracing::debug!(target: "casbah::plugin", plugin = &*self.label, "{error:?}");
-        let new = |kind, message| RuntimeError::new(&self.label, kind, message);
-        let out_of_memory = || {
-            new(Kind::Memory, format!("needed more than {} of memory in {place}", size(self.limits.memory)))
-                .hint("smaller batches need less; if it goes on, the plugin leaks or its limit is too low")
-        };
-        match (error.downcast_ref::<Trap>(), &call.panic) {
-            (Some(Trap::Interrupt), _) => {
-                let message = format!(
-                    "ran longer than {:?} in {place} and was stopped",
-                    self.limits.deadline
-                );
-                new(Kind::Deadline, message)
-            }
-            (Some(Trap::StackOverflow), _) => {
-                new(Kind::Stack, format!("ran out of stack in {place}: it calls itself too deeply"))
-            }
-            (_, _) if call.refused => out_of_memory(),
-            (Some(_), Some(panic)) => {
-                let panic = panic.strip_prefix("panicked ").unwrap_or(panic);
-                new(Kind::Trap, format!("panicked in {place} {panic}"))
-            }
-            (Some(Trap::MemoryOutOfBounds), None) => new(
-                Kind::Trap,
-                format!("reached outside its memory in {place}"),
-            )
-            .hint(
-                "an endless recursion ends like this, too: the stack in a plugin's memory is small",
-            ),
-            (Some(trap), None) => {
-                let trap = trap.to_string();
-                let trap = trap.strip_prefix("wasm trap: ").unwrap_or(&trap);
-                new(Kind::Trap, format!("trapped in {place}: {trap}"))
-            }
-            (None, _) => {
-                let cause = clean::sentence(&error.root_cause().to_string());
-                new(Kind::Returned, format!("what {place} handed over can't be taken: {cause}"))
-                    .hint(format!("a call hands over at most {}", size(self.limits.returned_bytes)))
-            }
-        }
     }
 }
 
@@ -204,7 +161,8 @@ fn compile(
         return Ok((component, true));
     }
     let component = Component::from_binary(engine.wasmtime(), bytes).map_err(|error| {
-        let message = format!("can't be compiled: {}", clean::sentence(&format!("{error:#}")));
+        let message =
+            format!("can't be compiled: {}", clean::sentence(&error.root_cause().to_string()));
         RuntimeError::new(label, Kind::Compile, message)
     })?;
     if let Some(cache) = engine.cache() {
@@ -222,13 +180,18 @@ pub(crate) fn size(bytes: usize) -> String {
     }
 }
 
+/// A number with its noun.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// An instance, from its start until it is dropped.
 pub(crate) struct Running<'a> {
     sandbox: &'a Sandbox,
     // The store goes before its place is given back.
     store: Store<Call>,
     instance: Instance,
-    _place: Place,
+    _place: engine::Place,
 }
 
 impl Running<'_> {
@@ -250,8 +213,8 @@ impl Running<'_> {
         match typed.call(&mut self.store, parameters) {
             Ok((result,)) => Ok(result),
             Err(error) => {
-                let place = format!("`{}`", function.name);
-                Err(self.sandbox.failed(self.store.data(), &place, &error))
+                let place = ending::Place::Function(function.name);
+                Err(ending::error(self.sandbox, self.store.data(), place, &error))
             }
         }
     }
@@ -277,6 +240,13 @@ impl Running<'_> {
     }
 }
 
+/// What a guest asked for and did not get, which is most likely why it fails.
+#[derive(Clone, Copy)]
+pub(crate) enum Refused {
+    Memory,
+    Table,
+}
+
 /// What the host keeps about one instance.
 pub(crate) struct Call {
     label: Arc<str>,
@@ -284,8 +254,7 @@ pub(crate) struct Call {
     table_limit: usize,
     memory: usize,
     table_elements: usize,
-    /// Whether the guest was refused memory, which is why it traps most likely.
-    refused: bool,
+    refused: Option<Refused>,
     lines: usize,
     lines_limit: usize,
     line_bytes: usize,
@@ -300,12 +269,21 @@ impl Call {
             table_limit: limits.table_elements,
             memory: 0,
             table_elements: 0,
-            refused: false,
+            refused: None,
             lines: 0,
             lines_limit: limits.log_lines,
             line_bytes: limits.log_line_bytes,
             panic: None,
         }
+    }
+
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused
+    }
+
+    /// The message of a panic, if the guest logged one.
+    pub(crate) fn panic(&self) -> Option<&str> {
+        self.panic.as_deref()
     }
 
     fn log(&mut self, line: String, panic: bool) {
@@ -334,7 +312,7 @@ impl ResourceLimiter for Call {
         if fits {
             self.memory = sum;
         } else {
-            self.refused = true;
+            self.refused = Some(Refused::Memory);
         }
         Ok(fits)
     }
@@ -349,6 +327,8 @@ impl ResourceLimiter for Call {
         let fits = sum <= self.table_limit;
         if fits {
             self.table_elements = sum;
+        } else {
+            self.refused = Some(Refused::Table);
         }
         Ok(fits)
     }

@@ -36,7 +36,9 @@ impl Detector for Hostile {
             "problems-none" => Err(Vec::new()),
             "problem-elsewhere" => Err(vec![problem(7)]),
             "problem-ugly" => Err(vec![problem(0)]),
-            "problems-many" => Err((0..100_000).map(|_| problem(0)).collect()),
+            "problems-many" => Err((0..100_000)
+                .map(|_| Problem { policy: 0, pointer: String::new(), message: String::new() })
+                .collect()),
             _ => Ok(hostile),
         }
     }
@@ -47,6 +49,14 @@ impl Detector for Hostile {
         let key = |key: &str| StateKey { policy: 0, key: key.to_owned() };
         Ok(match self.at("begin") {
             "error" => return Err("the\u{1b}[31m attack".to_owned()),
+            "columns" => {
+                let columns = batch.columns.iter().map(|column| column.name.as_str());
+                let nested = batch.nested.iter().map(|table| table.name.as_str());
+                return Err(format!(
+                    "got {}",
+                    columns.chain(nested).collect::<Vec<_>>().join(", ")
+                ));
+            }
             "keys-many" => (0..200_000).map(|n| key(&n.to_string())).collect(),
             "key-long" => vec![key(&"k".repeat(513))],
             "key-twice" => vec![key("a"), key("b"), key("a")],
@@ -149,7 +159,7 @@ impl Hostile {
                 std::hint::black_box(*std::hint::black_box(0xffff_fff0 as *const u32));
             },
             "log-flood" => {
-                for number in 0..100_000 {
+                for number in 0..1_000 {
                     casbah_plugin::log(&format!("{number}\u{1b}[2J{}", "x".repeat(10_000)));
                 }
             }
@@ -166,7 +176,8 @@ impl Hostile {
 
 #[inline(never)]
 fn deeper(depth: u64) -> u64 {
-    std::hint::black_box(depth) + if depth == u64::MAX { 0 } else { deeper(depth + 1) }
+    // Nothing that could be made a loop, and nothing that lies in memory.
+    if depth == u64::MAX { 0 } else { deeper(depth + 1).wrapping_mul(31).rotate_left(depth as u32) }
 }
 
 #[inline(never)]
