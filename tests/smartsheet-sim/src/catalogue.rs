@@ -56,7 +56,7 @@ pub(crate) struct Kind {
 const UNKNOWN: &[(&str, &str, f64)] = &[
     ("AUTHENTICATION", "LOGIN_SUCCESS", 120.0),
     ("AUTHENTICATION", "LOGOUT", 60.0),
-    ("POLICY_DOMAIN_SHARING", "UPDATE", 2.0),
+    ("POLICY_DOMAIN_SHARING", "UPDATE", 0.0),
     ("COLLECTION", "LOAD", 40.0),
     ("SHEET", "SUMMARIZE_WITH_AI", 30.0),
 ];

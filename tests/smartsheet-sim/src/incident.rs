@@ -16,8 +16,9 @@ use crate::random::mix;
 pub struct Incident {
     /// Short name, unique.
     pub name: String,
-    /// What kind of thing it is, near to the name of the policy that should find it.
-    pub label: String,
+    /// What it is: the names of casbah's built-in policies that should find it, without
+    /// `smartsheet-`. Of a near miss: those it might be mistaken for.
+    pub labels: Vec<String>,
     /// E-mail address of who did it; empty for a system user.
     pub actor: String,
     /// The app's id of who did it: whose credential was used.
@@ -36,7 +37,7 @@ pub struct Incident {
 #[derive(Debug)]
 pub(crate) struct Planted {
     pub(crate) name: &'static str,
-    pub(crate) label: &'static str,
+    pub(crate) labels: &'static [&'static str],
     pub(crate) actor: u32,
     pub(crate) serials: Vec<u32>,
     pub(crate) benign: bool,
@@ -87,6 +88,7 @@ pub(crate) fn plant<'a>(company: &'a Company, historian: &mut Historian<'a>) -> 
     planter.shares();
     planter.destruction();
     planter.administration();
+    planter.settings();
     planter.access();
     planter.near_misses();
     planter.planted
@@ -112,7 +114,7 @@ impl Planter<'_, '_> {
     /// Plants steps evenly over some seconds, from a part of the whole time on.
     fn plant(
         &mut self,
-        (name, label, benign): (&'static str, &'static str, bool),
+        (name, labels, benign): (&'static str, &'static [&'static str], bool),
         doer: Doer,
         (part, seconds): (f64, i64),
         steps: Vec<Step>,
@@ -138,7 +140,7 @@ impl Planter<'_, '_> {
             };
             serials.extend(self.historian.add(event));
         }
-        self.planted.push(Planted { name, label, actor: doer.request, serials, benign });
+        self.planted.push(Planted { name, labels, actor: doer.request, serials, benign });
     }
 
     fn data_leaves(&mut self) {
@@ -149,7 +151,7 @@ impl Planter<'_, '_> {
                 _ => step("SHEET", "EXPORT", self.different(Class::Sheet, 1, n)),
             })
             .collect();
-        self.plant(("mass-export", "mass-export", false), thief, (0.62, 230), steps);
+        self.plant(("mass-export", &["mass-export"], false), thief, (0.62, 230), steps);
 
         let mailer = self.web(self.user(Role::ProjectManager, 3));
         let steps = (0..6)
@@ -158,13 +160,13 @@ impl Planter<'_, '_> {
                     .marks(mark::OUTSIDE)
             })
             .collect();
-        self.plant(("mail-outside", "share-outside", false), mailer, (0.71, 900), steps);
+        self.plant(("mail-outside", &["mail-outside"], false), mailer, (0.71, 900), steps);
 
         let keeper = self.web(self.user(Role::Manager, 4));
         let steps = (0..18)
             .map(|n| step("WORKSPACE", "REQUEST_BACKUP", self.different(Class::Workspace, 3, n)))
             .collect();
-        self.plant(("mass-backup", "mass-backup", false), keeper, (0.80, 500), steps);
+        self.plant(("mass-backup", &["mass-backup"], false), keeper, (0.80, 500), steps);
     }
 
     fn shares(&mut self) {
@@ -175,7 +177,7 @@ impl Planter<'_, '_> {
                 step("SHEET", "ADD_SHARE", self.different(Class::Sheet, 4, n)).target(colleague)
             })
             .collect();
-        self.plant(("mass-share", "mass-share", false), sharer, (0.34, 280), steps);
+        self.plant(("mass-share", &["mass-share"], false), sharer, (0.34, 280), steps);
 
         let sharer = self.web(self.user(Role::Manager, 2));
         let guest = self
@@ -184,9 +186,18 @@ impl Planter<'_, '_> {
             .find(|&at| self.company.users.get(at as usize).is_some_and(|user| user.listed))
             .unwrap_or(0);
         let steps = (0..5)
-            .map(|n| step("SHEET", "ADD_SHARE", self.different(Class::Sheet, 5, n)).target(guest))
+            .map(|n| {
+                step("SHEET", "ADD_SHARE", self.different(Class::Sheet, 5, n))
+                    .target(guest)
+                    .marks(if n == 4 { mark::ADMIN } else { 0 })
+            })
             .collect();
-        self.plant(("share-outside", "share-outside", false), sharer, (0.45, 400), steps);
+        self.plant(
+            ("share-outside", &["share-outside", "outside-admin"], false),
+            sharer,
+            (0.45, 400),
+            steps,
+        );
 
         let publisher = self.web(self.user(Role::Manager, 6));
         let steps = vec![
@@ -196,7 +207,7 @@ impl Planter<'_, '_> {
                 .marks(mark::PUBLIC),
         ];
         self.plant(
-            ("publish-everybody", "dashboard-published", false),
+            ("publish-everybody", &["dashboard-published"], false),
             publisher,
             (0.52, 60),
             steps,
@@ -210,7 +221,12 @@ impl Planter<'_, '_> {
             .chain((0..80).map(|n| (n, "PURGE")))
             .map(|(n, action)| step("SHEET", action, self.different(Class::Sheet, 7, n)))
             .collect();
-        self.plant(("mass-deletion", "mass-deletion", false), angry, (0.91, 420), steps);
+        self.plant(
+            ("mass-deletion", &["mass-deletion", "mass-purge"], false),
+            angry,
+            (0.91, 420),
+            steps,
+        );
 
         let leaving = self.web(self.user(Role::Manager, 7));
         let heir = self.user(Role::Analyst, 12);
@@ -218,9 +234,17 @@ impl Planter<'_, '_> {
             .map(|n| {
                 step("SHEET", "TRANSFER_OWNERSHIP", self.different(Class::Sheet, 8, n)).target(heir)
             })
-            .chain([step("USER", "TRANSFER_OWNED_ITEMS", leaving.actor).target(heir)])
+            .chain(
+                ["TRANSFER_OWNED_ITEMS", "TRANSFER_OWNED_GROUPS"]
+                    .map(|action| step("USER", action, leaving.actor).target(heir)),
+            )
             .collect();
-        self.plant(("ownership-bulk", "ownership-transfer", false), leaving, (0.57, 270), steps);
+        self.plant(
+            ("ownership-bulk", &["ownership-transfer", "owned-items-transferred"], false),
+            leaving,
+            (0.57, 270),
+            steps,
+        );
     }
 
     fn administration(&mut self) {
@@ -230,7 +254,7 @@ impl Planter<'_, '_> {
             step("USER", "UPDATE_USER", new).marks(mark::ADMIN),
             step("USER", "ADD_TO_ACCOUNT", self.user(Role::Analyst, 21)).marks(mark::ADMIN),
         ];
-        self.plant(("admin-granted", "admin-rights", false), admin, (0.27, 120), steps);
+        self.plant(("admin-granted", &["admin-granted"], false), admin, (0.27, 120), steps);
 
         let curious = self.web(self.user(Role::Admin, 2));
         let steps = vec![
@@ -241,7 +265,22 @@ impl Planter<'_, '_> {
             step("USER", "DOWNLOAD_SHEET_ACCESS_REPORT", self.user(Role::Manager, 0)),
             step("GROUP", "DOWNLOAD_SHEET_ACCESS_REPORT", 1),
         ];
-        self.plant(("user-list", "user-list-downloaded", false), curious, (0.48, 200), steps);
+        self.plant(("user-list", &["report-downloaded"], false), curious, (0.48, 200), steps);
+    }
+
+    fn settings(&mut self) {
+        let admin = self.web(self.user(Role::Admin, 1));
+        let steps = vec![
+            step("AUTHENTICATION", "ACTIVATE_DOMAIN_STRICT", 0),
+            step("POLICY_SAFE_SHARING", "ADD_REQUEST_FORM", 1),
+            step("POLICY_DOMAIN_SHARING", "UPDATE", 2),
+        ];
+        self.plant(("settings-changed", &["security-setting"], false), admin, (0.12, 240), steps);
+
+        let keeper = self.web(self.user(Role::Manager, 10));
+        let workspace = self.different(Class::Workspace, 15, 0);
+        let steps = vec![step("WORKSPACE", "CREATE_RECURRING_BACKUP", workspace)];
+        self.plant(("backup-set-up", &["recurring-backup"], false), keeper, (0.36, 1), steps);
     }
 
     fn access(&mut self) {
@@ -250,18 +289,18 @@ impl Planter<'_, '_> {
         let masked = Doer { actor: victim, request: admin, source: API, marks: 0 };
         let steps =
             (0..12).map(|n| step("SHEET", "LOAD", self.different(Class::Sheet, 9, n))).collect();
-        self.plant(("impersonation", "impersonated-activity", false), masked, (0.39, 300), steps);
+        self.plant(("impersonation", &["impersonation"], false), masked, (0.39, 300), steps);
 
         let holder = self.web(self.user(Role::Analyst, 30));
         let steps = vec![step("ACCESS_TOKEN", "AUTHORIZE", 59)];
-        self.plant(("new-token", "api-token", false), holder, (0.67, 1), steps);
+        self.plant(("new-token", &["new-token"], false), holder, (0.67, 1), steps);
 
         let place = SYSTEM_USERS.iter().position(|(id, _)| *id == ANONYMOUS).unwrap_or(0);
         let actor = SYSTEM + place as u32;
         let anybody = Doer { actor, request: actor, source: WEB, marks: 0 };
         let sheet = self.different(Class::Sheet, 10, 0);
         let steps = (0..25).map(|_| step("SHEET", "LOAD", sheet)).collect();
-        self.plant(("anonymous", "anonymous-access", false), anybody, (0.75, 3_000), steps);
+        self.plant(("anonymous", &["anonymous-access"], false), anybody, (0.75, 3_000), steps);
     }
 
     fn near_misses(&mut self) {
@@ -269,19 +308,24 @@ impl Planter<'_, '_> {
         let reporter = self.web(self.user(Role::Analyst, 40));
         let steps =
             (0..20).map(|n| step("SHEET", "EXPORT", self.different(Class::Sheet, 11, n))).collect();
-        let name = ("exports-of-a-day", "mass-export", true);
+        let name = ("exports-of-a-day", &["mass-export"][..], true);
         self.plant(name, reporter, (0.15, 9 * hour), steps);
 
         let tidy = self.web(self.user(Role::ProjectManager, 9));
         let steps =
             (0..15).map(|n| step("SHEET", "DELETE", self.different(Class::Sheet, 12, n))).collect();
-        self.plant(("tidying-up", "mass-deletion", true), tidy, (0.20, 8 * hour), steps);
+        self.plant(("tidying-up", &["mass-deletion"][..], true), tidy, (0.20, 8 * hour), steps);
 
         let team = self.web(self.user(Role::ProjectManager, 11));
         let steps = (0..12)
             .map(|n| step("DASHBOARD", "ADD_PUBLISH", self.different(Class::Dashboard, 13, n)))
             .collect();
-        self.plant(("published-inside", "dashboard-published", true), team, (0.30, hour), steps);
+        self.plant(
+            ("published-inside", &["dashboard-published"][..], true),
+            team,
+            (0.30, hour),
+            steps,
+        );
 
         self.workspace_share();
     }
@@ -292,7 +336,7 @@ impl Planter<'_, '_> {
         let colleague = self.user(Role::Analyst, 15);
         let workspace = self.different(Class::Workspace, 14, 0);
         let steps = vec![step("WORKSPACE", "ADD_SHARE", workspace).target(colleague)];
-        self.plant(("workspace-shared", "mass-share", true), leader, (0.24, 1), steps);
+        self.plant(("workspace-shared", &["mass-share"], true), leader, (0.24, 1), steps);
         let first = self.planted.last().and_then(|planted| planted.serials.first().copied());
         let Some(event) = first.and_then(|at| self.historian.events.get(at as usize).copied())
         else {

@@ -198,6 +198,9 @@ impl Writer<'_> {
             ("accessibleBy", _) => {
                 members.text(name, if event.marked(mark::PUBLIC) { "ALL" } else { "ORG" });
             }
+            ("accessLevel", _) if event.marked(mark::ADMIN) => members.text(name, "ADMIN"),
+            // Who is shared with by a plan gets what the plan says, and no more.
+            ("accessLevel", _) if event.target != NO_TARGET => members.text(name, "EDITOR"),
             (_, Some(other)) => self.either(members, event, name, other, draw),
             _ if !detail.values.is_empty() => {
                 let at = draw as usize % detail.values.len();

@@ -122,7 +122,7 @@ fn finish(company: &Company, planted: Planted, events: &[Event]) -> Incident {
     let system = planted.actor.checked_sub(SYSTEM).and_then(|at| SYSTEM_USERS.get(at as usize));
     Incident {
         name: planted.name.to_owned(),
-        label: planted.label.to_owned(),
+        labels: planted.labels.iter().map(|label| (*label).to_owned()).collect(),
         actor: user.map_or_else(String::new, |user| user.email.clone()),
         actor_id: user.map(|user| user.id).or(system.map(|(id, _)| *id)).unwrap_or(0),
         start: found.first().map_or(0, |event| event.time),

@@ -227,17 +227,24 @@ fn incidents_are_what_their_labels_say() {
         "mass-export",
         "mass-share",
         "share-outside",
+        "outside-admin",
+        "mail-outside",
         "mass-deletion",
+        "mass-purge",
         "dashboard-published",
         "ownership-transfer",
-        "admin-rights",
-        "user-list-downloaded",
-        "impersonated-activity",
-        "api-token",
+        "owned-items-transferred",
+        "admin-granted",
+        "report-downloaded",
+        "impersonation",
+        "new-token",
         "anonymous-access",
         "mass-backup",
+        "recurring-backup",
+        "security-setting",
     ] {
-        let planted = world.incidents().iter().any(|i| i.label == label && !i.benign);
+        let planted =
+            world.incidents().iter().any(|i| !i.benign && i.labels.iter().any(|l| l == label));
         assert!(planted, "no incident is labelled {label}");
     }
 }
@@ -264,6 +271,7 @@ fn check(world: &World, incident: &Incident, found: &[&Value]) {
             let guest = world.company().user_by_id(guest).unwrap();
             assert!(guest.listed && PARTNERS.iter().any(|domain| guest.email.ends_with(domain)));
             assert_eq!(count(&|e| detail(e, "userId") == guest.id), found.len());
+            assert_eq!(count(&|e| detail(e, "accessLevel") == "ADMIN"), 1);
         }
         "mail-outside" => {
             let outside =
@@ -288,6 +296,8 @@ fn check(world: &World, incident: &Incident, found: &[&Value]) {
             assert_eq!(count(&|e| e["userId"] != e["requestUserId"]), found.len());
             assert!(world.company().user_by_id(incident.actor_id).unwrap().admin());
         }
+        "settings-changed" => assert_eq!(found.len(), 3),
+        "backup-set-up" => assert_eq!(count(&|e| kind(e, "CREATE_RECURRING_BACKUP")), 1),
         "new-token" => assert_eq!(count(&|e| kind(e, "AUTHORIZE")), 1),
         "anonymous" => {
             assert_eq!(count(&|e| e["userId"] == 5_629_504_736_520_068_i64), found.len());
@@ -325,6 +335,9 @@ fn normal_traffic_has_no_look_alikes() {
         ("delete", &["DELETE", "PURGE"], 300, 5),
         ("transfer", &["TRANSFER_OWNERSHIP", "TRANSFER_OWNED_ITEMS"], 3_600, 3),
         ("backup", &["REQUEST_BACKUP"], 3_600, 3),
+        ("attachments", &["LOAD_ATTACHMENT"], 600, 25),
+        ("removals", &["REMOVE_FROM_ACCOUNT", "REMOVE_SHARES", "REMOVE_FROM_GROUPS"], 3_600, 4),
+        ("password resets", &["SEND_PASSWORD_RESET"], 600, 4),
     ] {
         let found = busiest(&rest, actions, within * 1000);
         assert!(found <= most, "{what}: {found} by one user in {within} s");
@@ -342,13 +355,21 @@ fn normal_traffic_has_no_look_alikes() {
     none("anonymous access", &|e| e["userId"] == 5_629_504_736_520_068_i64);
     none("user lists", &|e| e["action"].as_str().unwrap().starts_with("DOWNLOAD"));
     none("new tokens", &|e| e["action"] == "AUTHORIZE");
+    none("settings", &|e| {
+        let object = e["objectType"].as_str().unwrap();
+        object.starts_with("POLICY_") || e["action"] == "ACTIVATE_DOMAIN_STRICT"
+    });
+    none("handed over at once", &|e| e["action"].as_str().unwrap().starts_with("TRANSFER_OWNED"));
+    none("recurring backups", &|e| e["action"] == "CREATE_RECURRING_BACKUP");
     none("mail outside", &|e| {
         let to = detail(e, "recipientEmail").to_lowercase();
         !to.is_empty() && !to.ends_with(DOMAIN)
     });
     none("shares outside", &|e| {
-        let shared = e["action"].as_str().unwrap().contains("SHARE");
-        let target = &e["additionalDetails"]["userId"];
+        let shared =
+            ["SHARE", "ADD_MEMBER"].iter().any(|n| e["action"].as_str().unwrap().contains(n));
+        let target = ["userId", "memberUserId"].map(|name| &e["additionalDetails"][name]);
+        let target = target.into_iter().find(|id| !id.is_null()).unwrap_or(&Value::Null);
         let target = target.as_i64().or_else(|| target.as_str()?.parse().ok());
         let target = target.and_then(|id| world.company().user_by_id(id));
         shared && target.is_some_and(|user| !user.internal())
@@ -358,7 +379,16 @@ fn normal_traffic_has_no_look_alikes() {
 /// The most events of these actions that one user has within a time.
 fn busiest(events: &[Value], actions: &[&str], within: i64) -> usize {
     let mut by_user: HashMap<i64, Vec<i64>> = HashMap::new();
-    for event in events.iter().filter(|e| actions.contains(&e["action"].as_str().unwrap())) {
+    let service = |e: &Value| {
+        e["additionalDetails"]["emailAddress"]
+            .as_str()
+            .is_some_and(|email| email.to_lowercase().starts_with("svc-"))
+    };
+    let wanted = |e: &&Value| match e["action"].as_str().unwrap() {
+        "LOAD" => actions == ["LOAD_ATTACHMENT"] && e["objectType"] == "ATTACHMENT" && !service(e),
+        action => actions.contains(&action),
+    };
+    for event in events.iter().filter(wanted) {
         by_user.entry(event["userId"].as_i64().unwrap()).or_default().push(time(event));
     }
     by_user

@@ -282,7 +282,7 @@ async fn tokens_can_be_ended_from_outside() {
 #[tokio::test]
 async fn refreshes_at_the_same_moment_are_counted() {
     let sim = start();
-    sim.set_fault("token-slow=1:150").unwrap();
+    sim.set_fault("token-slow=1:400").unwrap();
     let client = Client::new(&sim);
     let (_, old) = sign_in(&client).await;
     let form = refresh(&old);
