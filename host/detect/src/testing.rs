@@ -26,8 +26,11 @@ struct Inner {
     blocks: Vec<LogBlock>,
     next: u64,
     commits: u64,
-    /// So many of the next commits fail.
+    /// So many of the next commits fail, and how.
     failing: u32,
+    failure: Option<StoreErrorKind>,
+    /// So many of the next reads of the view fail.
+    failing_reads: u32,
 }
 
 impl MemoryStore {
@@ -56,6 +59,17 @@ impl MemoryStore {
         self.inner.lock().unwrap().failing = count;
     }
 
+    /// From now on every commit fails in this way.
+    pub(crate) fn break_down(&self, kind: StoreErrorKind) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.failing = u32::MAX;
+        inner.failure = Some(kind);
+    }
+
+    pub(crate) fn fail_reads(&self, count: u32) {
+        self.inner.lock().unwrap().failing_reads = count;
+    }
+
     pub(crate) fn commits(&self) -> u64 {
         self.inner.lock().unwrap().commits
     }
@@ -75,7 +89,8 @@ impl Store for MemoryStore {
         let mut inner = self.inner.lock().unwrap();
         if inner.failing > 0 {
             inner.failing -= 1;
-            return Err(StoreError::new(StoreErrorKind::Full, "the disk is full, says the test"));
+            let kind = inner.failure.unwrap_or(StoreErrorKind::Full);
+            return Err(StoreError::new(kind, "the disk is full, says the test"));
         }
         for expect in &commit.expect {
             if inner.view.get(&(expect.table, expect.key.clone())) != expect.value.as_ref() {
@@ -93,7 +108,15 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, _: &TenantName, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.inner.lock().unwrap().view.get(&(table, key.to_vec())).cloned())
+        let mut inner = self.inner.lock().unwrap();
+        if inner.failing_reads > 0 {
+            inner.failing_reads -= 1;
+            return Err(StoreError::new(
+                StoreErrorKind::Io,
+                "the disk can't be read, says the test",
+            ));
+        }
+        Ok(inner.view.get(&(table, key.to_vec())).cloned())
     }
 
     fn scan(
@@ -193,10 +216,7 @@ pub(crate) fn group(texts: &[&str]) -> Group {
             bytes: text.as_bytes().to_vec(),
         })
         .collect();
-    let set = match PolicySet::read(&sources, &NativeDetectors) {
-        Ok(set) => set,
-        Err(errors) => panic!("{errors}"),
-    };
+    let set = PolicySet::read(&sources, &NativeDetectors).unwrap();
     set.groups(&NativeDetectors).unwrap().remove(0)
 }
 

@@ -1,7 +1,9 @@
 //! Every message about a policy file that a person can see.
 
+use casbah_detect::policy::read_folder;
 use casbah_detect::{Detectors, PolicySet, PolicySource, run_tests};
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 mod support;
 use support::NativeDetectors;
@@ -16,10 +18,10 @@ fn errors(text: &str) -> String {
 }
 
 fn errors_of(sources: &[PolicySource]) -> String {
-    match PolicySet::read(sources, &NativeDetectors) {
-        Ok(_) => panic!("nothing is wrong with it"),
-        Err(errors) => errors.to_string(),
-    }
+    PolicySet::read(sources, &NativeDetectors)
+        .err()
+        .map(|errors| errors.to_string())
+        .unwrap_or_default()
 }
 
 const GOOD: &str = "\
@@ -737,6 +739,72 @@ tests:
     pass failing: passes
     "#);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever happens to a policy file, it is read or refused with a message that fits a terminal.
+    #[test]
+    fn damaged_files_are_read_or_refused(
+        which in any::<prop::sample::Index>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(DAMAGE.to_vec()), any::<bool>()), 1..4),
+    ) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../policies");
+        let sources = read_folder(std::path::Path::new(folder)).unwrap();
+        let mut bytes = sources[which.index(sources.len())].bytes.clone();
+        for (at, with, replace) in damage {
+            let at = at.index(bytes.len());
+            let end = if replace { (at + with.len()).min(bytes.len()) } else { at };
+            bytes.splice(at..end, with.bytes());
+        }
+        if let Err(errors) = PolicySet::read(&[source("p.yaml", &bytes)], &NativeDetectors) {
+            let text = errors.to_string();
+            prop_assert!(!text.is_empty());
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+            prop_assert!(text.lines().all(|line| line.chars().count() < 400), "{text}");
+        }
+    }
+}
+
+const DAMAGE: &[&str] = &[
+    "\n",
+    " ",
+    "\t",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ": ",
+    ",",
+    "-",
+    "- ",
+    "\"",
+    "'",
+    "#",
+    "&a ",
+    "*a",
+    "!x ",
+    "|",
+    ">",
+    "\0",
+    "\u{1b}[31m",
+    "é",
+    "\u{202e}",
+    "---\n",
+    "...\n",
+    "? ",
+    "%",
+    "9223372036854775808",
+    "null",
+    "true",
+    "~",
+    "\"\\x1b[31m\"",
+    "\r",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+];
 
 /// Types of plain scalars are those of YAML 1.2: a country code is no flag, an id no float.
 #[test]

@@ -132,6 +132,8 @@ enum Event {
     Crash,
     /// The next commits fail.
     DiskFull(u32),
+    /// The next reads of state fail.
+    DiskFails(u32),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -141,6 +143,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => Just(Event::Checkpoint),
         1 => Just(Event::Crash),
         1 => (1..3_u32).prop_map(Event::DiskFull),
+        1 => (1..3_u32).prop_map(Event::DiskFails),
     ];
     prop::collection::vec(event, 0..60)
 }
@@ -165,17 +168,23 @@ fn live(group: &Group, store: &Arc<MemoryStore>, acts: &[Act], events: &[Event])
         match event {
             Event::Arrive(count) => arrive(*count),
             Event::Turn(rows) => {
-                worker.turn(*rows).unwrap();
+                // A disk that can't be read is tried again later.
+                let _ = worker.turn(*rows);
             }
             Event::Checkpoint => {
                 // A disk that is full is tried again later.
                 let _ = worker.checkpoint();
             }
-            Event::Crash => worker = open(),
+            Event::Crash => {
+                store.fail_reads(0);
+                worker = open();
+            }
+            Event::DiskFails(count) => store.fail_reads(*count),
             Event::DiskFull(count) => store.fail_commits(*count),
         }
     }
     arrive(usize::MAX);
+    store.fail_reads(0);
     while worker.turn(7).unwrap() != Turn::Idle {}
     store.fail_commits(0);
     worker.checkpoint().unwrap();
@@ -428,6 +437,25 @@ fn a_full_disk_is_waited_for() {
     evaluator.stop();
     let numbers: Vec<usize> = (0..20).collect();
     assert_eq!(stored(&store, &numbers), expected(&group, &acts));
+}
+
+/// A store that will never write again ends the thread, and its status says why.
+#[test]
+fn a_store_that_is_gone_ends_it() {
+    for kind in [StoreErrorKind::Poisoned, StoreErrorKind::Closed] {
+        let store = MemoryStore::new();
+        store.break_down(kind);
+        store.append(batch(&[Act::new(0, "ana", "export", 1)]));
+        let groups = vec![group(&[MASS])];
+        let evaluator =
+            Evaluator::start(Arc::clone(&store) as _, tenant(), groups, quick()).unwrap();
+        wait_until("the thread has ended", || {
+            evaluator.threads.iter().all(JoinHandle::is_finished)
+        });
+        assert!(evaluator.wait_caught_up(LONG), "it is not waited for");
+        let status = evaluator.stop();
+        assert_eq!(status[0].trouble.as_deref(), Some("the disk is full, says the test"));
+    }
 }
 
 fn run(store: &Arc<MemoryStore>, group: &Group) {

@@ -154,7 +154,7 @@ impl Worker {
         }
         // A last piece that is small is taken along; it costs less than a batch of its own.
         let end = if block.batch.len() - end < rows / 4 { block.batch.len() } else { end };
-        let (reached, stop) = match self.evaluate(&block.batch, first, start..end) {
+        let (reached, stop) = match self.evaluate_twice(&block.batch, first, start..end) {
             Ok(()) => {
                 self.failures = 0;
                 (end, Ok(()))
@@ -194,13 +194,22 @@ impl Worker {
     ) -> Result<(), StepError> {
         let cut = slice(batch, rows, first_sequence, self.group.detector().description());
         let mut states = self.states.over(self.store.as_ref(), &self.tenant);
-        let mut result = step(&self.group, &self.tenant, &cut, &mut states);
-        if matches!(result, Err(StepError::Detector(_))) {
-            // A sandbox may have had no room for once.
-            result = step(&self.group, &self.tenant, &cut, &mut states);
-        }
+        let result = step(&self.group, &self.tenant, &cut, &mut states);
         join(&mut self.gathered.alerts, result?);
         Ok(())
+    }
+
+    /// Tries once more when the detector fails: a sandbox may have had no room for once.
+    fn evaluate_twice(
+        &mut self,
+        batch: &Batch,
+        first_sequence: u64,
+        rows: Range<usize>,
+    ) -> Result<(), StepError> {
+        match self.evaluate(batch, first_sequence, rows.clone()) {
+            Err(StepError::Detector(_)) => self.evaluate(batch, first_sequence, rows),
+            result => result,
+        }
     }
 
     /// Evaluates rows that fail as a whole in halves, down to the activities that fail alone. These
@@ -232,7 +241,13 @@ impl Worker {
         part: Range<usize>,
         parts: &mut Vec<Range<usize>>,
     ) -> Result<(), Stop> {
-        let error = match self.evaluate(halving.batch, halving.first_sequence, part.clone()) {
+        let (batch, first) = (halving.batch, halving.first_sequence);
+        // Parts that fail are halved anyway; an activity is put aside only after a second failure.
+        let result = match part.len() {
+            1 => self.evaluate_twice(batch, first, part.clone()),
+            _ => self.evaluate(batch, first, part.clone()),
+        };
+        let error = match result {
             Ok(()) => {
                 self.failures = 0;
                 halving.reached = part.end;
@@ -249,7 +264,7 @@ impl Worker {
             parts.push(part.start..middle);
             return Ok(());
         }
-        let sequence = halving.first_sequence + part.start as u64;
+        let sequence = first + part.start as u64;
         halving.run.push(DeadLetter::new(self.group.name(), sequence, error.to_string()));
         self.failures += 1;
         if self.failures >= self.options.failures_in_a_row {
