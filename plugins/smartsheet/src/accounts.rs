@@ -191,9 +191,7 @@ impl User {
 
     /// What the vendor says outright counts; a guest's seat tells where it says nothing.
     fn external(&self) -> Option<bool> {
-        self.internal.map(|internal| !internal).or_else(|| {
-            (self.seat == "GUEST").then_some(true)
-        })
+        self.internal.map(|internal| !internal).or_else(|| (self.seat == "GUEST").then_some(true))
     }
 }
 
@@ -205,7 +203,8 @@ pub(crate) fn after(request: &PlanRequest, page: &UserPage) -> (String, Next) {
     let total = page.total.filter(|&total| total >= 0);
     // Somebody came or went while we read: a user may have slipped past between two pages, and
     // would be taken for gone.
-    let changed = cursor.offset > 0 && total.is_some() && cursor.total.is_some() && total != cursor.total;
+    let changed =
+        cursor.offset > 0 && total.is_some() && cursor.total.is_some() && total != cursor.total;
     if changed && cursor.restarts < 3 {
         let again = AccountCursor { restarts: cursor.restarts + 1, ..AccountCursor::default() };
         return (requests::write_account_cursor(&again), Next::More);

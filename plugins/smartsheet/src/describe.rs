@@ -1,7 +1,8 @@
 //! What the host must know of Smartsheet.
 
 use casbah_plugin::{
-    AdapterDescription, ClientAuthentication, Endpoint, OAuth, Pkce, Produces, Region, Revoke, Stream,
+    AdapterDescription, ClientAuthentication, Endpoint, OAuth, Pkce, Produces, Region, Revoke,
+    Stream,
 };
 
 use crate::requests::{MOST_EVENTS, MOST_USERS, stream};
@@ -39,7 +40,8 @@ fn region(name: &str, title: &str, domain: &str) -> Region {
 }
 
 fn oauth() -> OAuth {
-    let endpoint = |host: &str, path: &str| Endpoint { host: host.to_owned(), path: path.to_owned() };
+    let endpoint =
+        |host: &str, path: &str| Endpoint { host: host.to_owned(), path: path.to_owned() };
     OAuth {
         authorize: endpoint("sign-in", "/b/authorize"),
         token: endpoint("api", "/token"),

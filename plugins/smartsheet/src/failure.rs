@@ -102,7 +102,9 @@ fn by_status(status: u16) -> (&'static str, &'static str) {
             "Something between casbah and Smartsheet forbids the request, or the account has lost \
              its rights. Check proxies and address restrictions, then test the connection.",
         ),
-        407 | 511 => (class::FORBIDDEN, "A proxy asks for credentials. Check the proxy's settings."),
+        407 | 511 => {
+            (class::FORBIDDEN, "A proxy asks for credentials. Check the proxy's settings.")
+        }
         408 | 425 | 500..=599 => (class::TRANSIENT, ""),
         429 => (class::RATE_LIMITED, ""),
         413 => (class::TOO_LARGE, ""),

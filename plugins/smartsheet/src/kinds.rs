@@ -27,13 +27,9 @@ pub(crate) fn find(object_type: &str, action: &str) -> Option<(usize, usize)> {
 }
 
 /// What an event type means.
-pub(crate) fn meaning<'a>(
-    object_type: &str,
-    action: &str,
-    settings: &'a Settings,
-) -> Meaning<'a> {
-    let mut meaning = by_catalogue(object_type, action)
-        .unwrap_or_else(|| by_name(object_type, action));
+pub(crate) fn meaning<'a>(object_type: &str, action: &str, settings: &'a Settings) -> Meaning<'a> {
+    let mut meaning =
+        by_catalogue(object_type, action).unwrap_or_else(|| by_name(object_type, action));
     if let Some(kind) = settings.kind(object_type, action) {
         meaning.kind = kind;
     }

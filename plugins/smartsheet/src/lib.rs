@@ -18,7 +18,8 @@ mod settings;
 mod types;
 
 use casbah_plugin::{
-    Adapter, AdapterDescription, Batch, Failure, HttpRequest, Next, Page, PlanRequest, Response, facts,
+    Adapter, AdapterDescription, Batch, Failure, HttpRequest, Next, Page, PlanRequest, Response,
+    facts,
 };
 
 use page::Body;

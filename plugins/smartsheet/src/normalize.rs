@@ -153,7 +153,8 @@ struct Gathered<'a> {
     access: TextId,
     format: TextId,
     amount: Option<i64>,
-    recipient: bool,
+    /// Who stands in the column `recipient`: nobody yet 0, a group 1, a user or an address 2.
+    recipient: u8,
     parent: Option<u8>,
     failed: bool,
 }
@@ -279,7 +280,8 @@ impl<'s> Normalizer<'s> {
                 return *known;
             }
             let known = self.learn(object_type, action);
-            if let Some(memo) = self.known.get_mut(family).and_then(|places| places.get_mut(place)) {
+            if let Some(memo) = self.known.get_mut(family).and_then(|places| places.get_mut(place))
+            {
                 *memo = Some(known);
             }
             return known;
@@ -424,12 +426,15 @@ impl<'s> Normalizer<'s> {
                 }
                 gathered.amount = amount;
             }
-            Use::Parent(kind) => self.parent("parent", kind, value, gathered),
+            Use::Parent(kind) => self.parent("parent", kind, value, 0, gathered),
             Use::Workspace if known.moves => {
-                self.parent("destination", "workspace", value, gathered);
+                self.parent("destination", "workspace", value, 0, gathered);
             }
-            Use::Workspace => self.parent("parent", "workspace", value, gathered),
-            Use::Destination("folder") => self.parent("destination", "folder", value, gathered),
+            Use::Workspace => self.parent("parent", "workspace", value, 0, gathered),
+            Use::Destination("folder") => {
+                let name = std::mem::take(&mut gathered.destination_name);
+                self.parent("destination", "folder", value, name, gathered);
+            }
             Use::Destination(kind) => {
                 self.related("destination", kind, value);
             }
@@ -448,8 +453,8 @@ impl<'s> Normalizer<'s> {
             }
             Use::DeclineReason => {
                 // An invitation that could not be accepted is a failure, a declined one is not.
-                gathered.failed = plain(value)
-                    .is_some_and(|reason| reason.starts_with("ACCEPT_FAILED"));
+                gathered.failed =
+                    plain(value).is_some_and(|reason| reason.starts_with("ACCEPT_FAILED"));
                 return false;
             }
             // Names and addresses that found their place taken.
@@ -479,15 +484,17 @@ impl<'s> Normalizer<'s> {
         role: &'static str,
         kind: &'static str,
         value: Value<'_>,
+        name: TextId,
         gathered: &mut Gathered<'_>,
     ) {
-        let id = self.related(role, kind, value);
+        let id = self.intern(value);
+        let kind_id = self.word(kind);
+        self.push_object(role, kind_id, id, name);
         let rank = parent_rank(kind);
         if gathered.parent.is_none_or(|before| rank < before) {
             gathered.parent = Some(rank);
             self.builder.set_text(self.columns.parent, id);
-            let kind = self.word(kind);
-            self.builder.set_text(self.columns.parent_kind, kind);
+            self.builder.set_text(self.columns.parent_kind, kind_id);
         }
     }
 
@@ -500,10 +507,11 @@ impl<'s> Normalizer<'s> {
     ) {
         let id = self.related(role, kind, value);
         // A user who joins a group is named with the group: the user is who gets access.
-        if gathered.recipient && kind == "group" {
+        let rank = if kind == "group" { 1 } else { 2 };
+        if rank <= gathered.recipient {
             return;
         }
-        gathered.recipient = true;
+        gathered.recipient = rank;
         self.builder.set_text(self.columns.recipient, id);
         self.builder.set_text(self.columns.recipient_id, id);
         let kind = self.word(kind);
@@ -514,10 +522,10 @@ impl<'s> Normalizer<'s> {
         let id = self.intern(value);
         let kind = self.word("address");
         self.push_object("recipient", kind, 0, id);
-        if gathered.recipient {
+        if gathered.recipient == 2 {
             return;
         }
-        gathered.recipient = true;
+        gathered.recipient = 2;
         let lower = match value {
             Value::Text(text) => self.lower(text, id),
             _ => id,

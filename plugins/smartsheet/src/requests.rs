@@ -203,9 +203,10 @@ fn after_window(
 ) -> (EventCursor, Next) {
     let to = start.to.unwrap_or(now);
     match &page.position {
-        Some(position) if newest.is_some_and(|newest| newest > to + ROUNDING) => {
-            (EventCursor { position: Some(position.clone()), ..EventCursor::default() }, Next::CaughtUp)
-        }
+        Some(position) if newest.is_some_and(|newest| newest > to + ROUNDING) => (
+            EventCursor { position: Some(position.clone()), ..EventCursor::default() },
+            Next::CaughtUp,
+        ),
         _ => (EventCursor { since: Some(to - ROUNDING), ..EventCursor::default() }, Next::More),
     }
 }
@@ -225,10 +226,7 @@ fn keep(start: EventCursor, newest: Option<i64>) -> EventCursor {
 fn users(request: &PlanRequest) -> HttpRequest {
     let size = users_a_page(request);
     let page = account_cursor(request).offset / u64::from(size) + 1;
-    get(
-        "/users",
-        vec![pair("include", "lastLogin"), pair("page", page), pair("pageSize", size)],
-    )
+    get("/users", vec![pair("include", "lastLogin"), pair("page", page), pair("pageSize", size)])
 }
 
 /// How many users the request at hand asks for.

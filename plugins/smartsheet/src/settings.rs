@@ -30,7 +30,13 @@ impl Settings {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        serde_json::from_str(text).map_err(|error| Failure {
+        // A struct could also be read from an array, by order of its members.
+        let read = if text.trim_start().starts_with('[') {
+            Err("they must be an object, not an array".to_owned())
+        } else {
+            serde_json::from_str(text).map_err(|error| error.to_string())
+        };
+        read.map_err(|error| Failure {
             class: class::REFUSED.to_owned(),
             message: format!("the connection's settings can't be read: {error}"),
             remedy: "Correct the settings of the connection; `plugins/smartsheet/README.md` lists \
@@ -120,7 +126,10 @@ mod tests {
 
     #[test]
     fn ids_are_read_without_a_float() {
-        for text in [r#"{"managed-plan": 9223372036854775807}"#, r#"{"managed-plan": "9223372036854775807"}"#] {
+        for text in [
+            r#"{"managed-plan": 9223372036854775807}"#,
+            r#"{"managed-plan": "9223372036854775807"}"#,
+        ] {
             let settings = Settings::read(text).unwrap();
             assert_eq!(settings.managed_plan.as_deref(), Some("9223372036854775807"));
         }
@@ -137,7 +146,12 @@ mod tests {
                     failure.message
                 })
                 .join("\n"),
-            @""
+            @r#"
+        the connection's settings can't be read: unknown field `kind`, expected one of `kinds`, `failures`, `managed-plan`, `maintenance-wait` at line 1 column 7
+        the connection's settings can't be read: `managed-plan` must be the plan's id, digits only at line 1 column 21
+        the connection's settings can't be read: they must be an object, not an array
+        the connection's settings can't be read: EOF while parsing an object at line 1 column 1
+        "#
         );
     }
 }

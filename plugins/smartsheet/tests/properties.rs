@@ -16,9 +16,17 @@ fn leaf() -> impl Strategy<Value = Value> {
         (-1e9..1e9_f64).prop_map(Value::from),
         ".{0,20}".prop_map(Value::from),
         prop_oneof![
-            Just("SHEET"), Just("LOAD"), Just("MOVE"), Just("-1"), Just("AUTHENTICATION"),
-            Just("LOGIN"), Just("ADD_SHARE"), Just("5629504736520068"), Just("2026-11-20T10:00:00Z"),
-            Just("A@b.C"), Just("ACCEPT_FAILED"),
+            Just("SHEET"),
+            Just("LOAD"),
+            Just("MOVE"),
+            Just("-1"),
+            Just("AUTHENTICATION"),
+            Just("LOGIN"),
+            Just("ADD_SHARE"),
+            Just("5629504736520068"),
+            Just("2026-11-20T10:00:00Z"),
+            Just("A@b.C"),
+            Just("ACCEPT_FAILED"),
         ]
         .prop_map(Value::from),
     ]
@@ -55,12 +63,14 @@ fn members(
 
 /// An event: any object, most often with details that are an object.
 fn event() -> impl Strategy<Value = Value> {
-    (members(value(), 12), members(value(), 8), any::<bool>()).prop_map(|(mut event, details, set)| {
-        if set {
-            event.insert("additionalDetails".to_owned(), details.into());
-        }
-        event.into()
-    })
+    (members(value(), 12), members(value(), 8), any::<bool>()).prop_map(
+        |(mut event, details, set)| {
+            if set {
+                event.insert("additionalDetails".to_owned(), details.into());
+            }
+            event.into()
+        },
+    )
 }
 
 /// The texts that an event says, as an activity keeps them: an oracle that knows nothing of the
@@ -89,7 +99,7 @@ fn kept(activity: &Activity) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Any object is kept as an activity, with everything it says.
     #[test]
@@ -128,7 +138,8 @@ proptest! {
         let again = adapter().normalize("", body.as_bytes(), &raw).unwrap();
         prop_assert_eq!(again.check(), Ok(()));
         prop_assert_eq!(again, read.batch);
-        for (event, span) in events.iter().zip(raw.chunks(2)) {
+        let page: Value = serde_json::from_str(&body).unwrap();
+        for (event, span) in page["data"].as_array().unwrap().iter().zip(raw.chunks(2)) {
             let record = &body.as_bytes()[span[0] as usize..span[1] as usize];
             prop_assert_eq!(&serde_json::from_slice::<Value>(record).unwrap(), event);
         }

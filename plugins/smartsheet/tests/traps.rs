@@ -35,7 +35,26 @@ fn with(changes: Value) -> Activity {
 
 #[test]
 fn an_ordinary_event() {
-    insta::assert_snapshot!(activity(sheet_event()).summary(), @"");
+    insta::assert_snapshot!(activity(sheet_event()).summary(), @r#"
+    id=e1
+    time=1795168800000
+    source=WEB_APP
+    kind=view
+    action=SHEET.LOAD
+    actor=ana@example.com
+    actor.id=48569348493401200
+    actor.email=Ana@Example.com
+    actor.type=user
+    impersonated=0
+    anonymous=0
+    administrative=0
+    ip=192.0.2.7
+    client=web
+    result=success
+    object=4583173393803140
+    object.kind=sheet
+      object: sheet 4583173393803140
+    "#);
 }
 
 /// `objectId` comes as a number, as a text, and as -1 with the real one in `objectIdStr`.
@@ -94,7 +113,10 @@ fn the_time_is_read_in_every_spelling() {
         (json!({"eventTimestamp": "2026-11-20T10:00:00.123456789Z"}), 1_795_168_800_123),
         (json!({"eventTimestamp": 1_795_168_800_123_u64}), 1_795_168_800_123),
         (json!({"eventTimestamp": "1795168800123"}), 1_795_168_800_123),
-        (json!({"eventTimestamp": null, "eventTimeStamp": "2026-11-20T10:00:00Z"}), 1_795_168_800_000),
+        (
+            json!({"eventTimestamp": null, "eventTimeStamp": "2026-11-20T10:00:00Z"}),
+            1_795_168_800_000,
+        ),
     ] {
         assert_eq!(with(changes.clone()).integer("time"), Some(expected), "{changes}");
     }
@@ -205,7 +227,30 @@ fn the_sets_are_open() {
         "nested": {"a": {"b": 1, "c": [1, {"d": null}]}, "empty": {}},
         "additionalDetails": {"emailAddress": "a@b.c", "new": true, "deep": {"er": "x"}, "none": null},
     }));
-    insta::assert_snapshot!(activity.summary(), @"");
+    insta::assert_snapshot!(activity.summary(), @r#"
+    id=e1
+    time=1795168800000
+    source=BRAIN
+    kind=other
+    action=COLLECTION.FROBNICATE
+    actor=a@b.c
+    actor.id=48569348493401200
+    actor.email=a@b.c
+    actor.type=user
+    impersonated=0
+    anonymous=0
+    client=unknown
+    result=success
+    object=4583173393803140
+    object.kind=other
+      object: other 4583173393803140
+      fields.deep.er: x
+      fields.new: true
+      fields.deviceTrust: MANAGED
+      fields.nested.empty: {}
+      fields.nested.a.b: 1
+      fields.nested.a.c: [1,{"d":null}]
+    "#);
 }
 
 #[test]
@@ -222,7 +267,8 @@ fn sign_ins_are_recognized_and_can_be_configured() {
     assert_eq!(login("LOGIN_FAILED", "{}"), pair("login", "failure"));
     assert_eq!(login("USER_LOGOUT", ""), pair("logout", "success"));
     assert_eq!(login("ACTIVATE_DOMAIN_STRICT", ""), pair("policy", "success"));
-    let settings = r#"{"kinds": {"AUTHENTICATION.DENIED": "login"}, "failures": ["AUTHENTICATION.DENIED"]}"#;
+    let settings =
+        r#"{"kinds": {"AUTHENTICATION.DENIED": "login"}, "failures": ["AUTHENTICATION.DENIED"]}"#;
     assert_eq!(login("DENIED", settings), pair("login", "failure"));
 }
 
@@ -277,7 +323,8 @@ fn an_event_without_an_id_gets_one() {
 /// What is not even an object is kept: something was there, and the raw record says what.
 #[test]
 fn an_event_that_is_no_object_is_kept() {
-    let kept = activities(&[json!(17), json!("text"), json!([1, {"a": 2}]), Value::Null, json!({})], "");
+    let kept =
+        activities(&[json!(17), json!("text"), json!([1, {"a": 2}]), Value::Null, json!({})], "");
     let values: Vec<&str> = kept.iter().map(|activity| activity.field("value")).collect();
     assert_eq!(values, ["17", "text", "[1,{\"a\":2}]", "", ""]);
     for activity in &kept {
@@ -311,12 +358,15 @@ fn saved_answers_are_split() {
     assert_eq!(ids(r#"{"data": [{"eventId": "1"}, {"eventId": "2"}]}"#), ["1", "2"]);
     assert_eq!(ids(r#"[{"eventId": "1"}, {"eventId": "2"}]"#), ["1", "2"]);
     assert_eq!(ids("{\"eventId\": \"1\"}\n{\"eventId\": \"2\"}\n\n"), ["1", "2"]);
-    assert_eq!(ids("\u{feff}{\"eventId\": \"1\"}\r\n{\"data\":[{\"eventId\": \"2\"}]}[]"), ["1", "2"]);
+    assert_eq!(
+        ids("\u{feff}{\"eventId\": \"1\"}\r\n{\"data\":[{\"eventId\": \"2\"}]}[]"),
+        ["1", "2"]
+    );
     assert_eq!(ids(r#"{"eventId": "1", "data": [{"eventId": "2"}]}"#), ["1"]);
     assert_eq!(ids(""), [""; 0]);
     insta::assert_snapshot!(
         adapter().split(b"{\"eventId\": \"1\"}\n<html>").unwrap_err().message,
-        @""
+        @"this is neither a page of events, nor an array, nor JSON lines: in line 2, at byte 17 there should be an object or an array"
     );
 }
 

@@ -11,12 +11,12 @@ use casbah_smartsheet::Smartsheet;
 use serde_json::{Value, json};
 
 /// The adapter as the host sees it.
-pub fn adapter() -> NativeAdapter<Smartsheet> {
+pub(crate) fn adapter() -> NativeAdapter<Smartsheet> {
     NativeAdapter::new()
 }
 
 /// A response of status 200 to a request of the activities stream.
-pub fn response(body: impl Into<Vec<u8>>, settings: &str) -> Response {
+pub(crate) fn response(body: impl Into<Vec<u8>>, settings: &str) -> Response {
     Response {
         request: request("activities", None, settings),
         status: 200,
@@ -26,7 +26,7 @@ pub fn response(body: impl Into<Vec<u8>>, settings: &str) -> Response {
 }
 
 /// A request of a stream at 2026-11-20T10:30:00Z, with a backfill of seven days.
-pub fn request(stream: &str, cursor: Option<&str>, settings: &str) -> PlanRequest {
+pub(crate) fn request(stream: &str, cursor: Option<&str>, settings: &str) -> PlanRequest {
     let now = 1_795_170_600_000;
     PlanRequest {
         stream: stream.to_owned(),
@@ -41,14 +41,14 @@ pub fn request(stream: &str, cursor: Option<&str>, settings: &str) -> PlanReques
 }
 
 /// A page of the given events.
-pub fn page_of(events: &[Value]) -> Vec<u8> {
+pub(crate) fn page_of(events: &[Value]) -> Vec<u8> {
     json!({"data": events, "moreAvailable": false, "nextStreamPosition": "p1"})
         .to_string()
         .into_bytes()
 }
 
 /// The batch of the given events, checked the way the host does.
-pub fn normalized(events: &[Value], settings: &str) -> Batch {
+pub(crate) fn normalized(events: &[Value], settings: &str) -> Batch {
     let page = adapter().read(&response(page_of(events), settings)).unwrap();
     page.batch.check().unwrap();
     assert_eq!(page.batch.len(), events.len());
@@ -57,35 +57,35 @@ pub fn normalized(events: &[Value], settings: &str) -> Batch {
 }
 
 /// The activities of the given events.
-pub fn activities(events: &[Value], settings: &str) -> Vec<Activity> {
+pub(crate) fn activities(events: &[Value], settings: &str) -> Vec<Activity> {
     let batch = normalized(events, settings);
     (0..batch.len()).map(|row| Activity::of(&batch, row)).collect()
 }
 
 /// The activity of one event.
-pub fn activity(event: Value) -> Activity {
+pub(crate) fn activity(event: Value) -> Activity {
     activities(&[event], "").remove(0)
 }
 
 /// One row of a batch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Activity {
-    pub columns: Vec<(String, String)>,
-    pub objects: Vec<Object>,
-    pub fields: Vec<(String, String)>,
+pub(crate) struct Activity {
+    pub(crate) columns: Vec<(String, String)>,
+    pub(crate) objects: Vec<Object>,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 /// One object of an activity.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object {
-    pub role: String,
-    pub kind: String,
-    pub id: String,
-    pub name: String,
+pub(crate) struct Object {
+    pub(crate) role: String,
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) name: String,
 }
 
 impl Activity {
-    pub fn of(batch: &Batch, row: usize) -> Self {
+    pub(crate) fn of(batch: &Batch, row: usize) -> Self {
         let mut columns = Vec::new();
         for column in &batch.columns {
             let value = match &column.values {
@@ -119,38 +119,38 @@ impl Activity {
     }
 
     /// A column as text; empty when absent.
-    pub fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.columns.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    pub fn integer(&self, name: &str) -> Option<i64> {
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
         self.text(name).parse().ok()
     }
 
     /// A field; empty when absent.
-    pub fn field(&self, name: &str) -> &str {
+    pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    pub fn object(&self, role: &str) -> Option<&Object> {
+    pub(crate) fn object(&self, role: &str) -> Option<&Object> {
         self.objects.iter().find(|object| object.role == role)
     }
 
     /// Whether a text stands anywhere in the activity.
-    pub fn holds(&self, text: &str) -> bool {
+    pub(crate) fn holds(&self, text: &str) -> bool {
         self.columns.iter().chain(&self.fields).any(|(_, value)| value == text)
             || self.objects.iter().any(|object| object.id == text || object.name == text)
     }
 
     /// All of it, one thing a line, for snapshots.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let mut out = String::new();
         for (name, value) in &self.columns {
             let _ = writeln!(out, "{name}={value}");
         }
         for object in &self.objects {
             let Object { role, kind, id, name } = object;
-            let _ = writeln!(out, "  {role}: {kind} {id} {name}");
+            let _ = writeln!(out, "{}", format!("  {role}: {kind} {id} {name}").trim_end());
         }
         for (key, value) in &self.fields {
             let _ = writeln!(out, "  fields.{key}: {value}");
