@@ -16,10 +16,11 @@
 use std::sync::Arc;
 
 use casbah_model::{Batch, codec};
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
+use crate::fold::{fold, unfold};
 use crate::types::{NewBlock, Records};
-use crate::wire::{Damage, Input, checksum, put_number};
+use crate::wire::{Damage, Input, checksum};
 
 const MAGIC: &[u8; 4] = b"CBLK";
 const VERSION: u8 = 1;
@@ -30,8 +31,8 @@ const MOST: usize = 1 << 31;
 
 /// How the raw records are packed.
 const RAW_NONE: u8 = 0;
-/// zstd with the unpacked batch as its prefix.
-const RAW_PREFIX: u8 = 1;
+/// Folded against the batch, then zstd.
+const RAW_FOLDED: u8 = 1;
 
 /// The fixed part of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,27 +121,19 @@ pub(crate) fn pack(block: &NewBlock, level: i32) -> Result<Arc<[u8]>, String> {
     }
     let mut batch = Vec::new();
     codec::encode(&block.batch, &mut batch);
-    let mut raw = Vec::new();
-    if !block.raw.is_empty() {
-        let mut before = 0;
-        for &end in block.raw.ends() {
-            put_number(&mut raw, u64::from(end - before));
-            before = end;
-        }
-        raw.extend_from_slice(block.raw.bytes());
-    }
+    let raw = if block.raw.is_empty() { Vec::new() } else { fold(&block.raw, &block.batch) };
     if batch.len().max(raw.len()) > MOST {
         return Err("a block is larger than 2 GiB".to_owned());
     }
-    let packed_batch = compress(&batch, &[], level)?;
-    let packed_raw = if raw.is_empty() { Vec::new() } else { compress(&raw, &batch, level)? };
+    let packed_batch = compress(&batch, level)?;
+    let packed_raw = if raw.is_empty() { Vec::new() } else { compress(&raw, level)? };
     let marks: Vec<u8> = block.marks.iter().flat_map(|mark| mark.to_le_bytes()).collect();
     let header = BlockHeader {
         rows,
         marks: block.marks.len() as u32,
         min_time: block.min_time,
         max_time: block.max_time,
-        raw_form: if raw.is_empty() { RAW_NONE } else { RAW_PREFIX },
+        raw_form: if raw.is_empty() { RAW_NONE } else { RAW_FOLDED },
         batch_len: batch.len() as u32,
         batch_packed: packed_batch.len() as u32,
         raw_len: raw.len() as u32,
@@ -181,13 +174,9 @@ impl<'a> Packed<'a> {
         })
     }
 
-    fn encoded_batch(&self) -> Result<Vec<u8>, Damage> {
-        decompress(self.batch, &[], self.header.batch_len as usize)
-    }
-
     pub(crate) fn batch(&self) -> Result<Batch, Damage> {
-        let batch =
-            codec::decode(&self.encoded_batch()?).map_err(|e| Damage::new(e.to_string()))?;
+        let bytes = decompress(self.batch, self.header.batch_len as usize)?;
+        let batch = codec::decode(&bytes).map_err(|error| Damage::new(error.to_string()))?;
         if batch.rows != self.header.rows {
             return Err(Damage::new("the block has another number of rows than it says"));
         }
@@ -197,19 +186,9 @@ impl<'a> Packed<'a> {
     pub(crate) fn raw(&self) -> Result<Records, Damage> {
         match self.header.raw_form {
             RAW_NONE => Ok(Records::new()),
-            RAW_PREFIX => {
-                let prefix = self.encoded_batch()?;
-                let raw = decompress(self.raw, &prefix, self.header.raw_len as usize)?;
-                let mut input = Input::new(&raw);
-                let mut ends = Vec::with_capacity(self.header.rows as usize);
-                let mut end = 0_u32;
-                for _ in 0..self.header.rows {
-                    let length = u32::try_from(input.number()?).unwrap_or(u32::MAX);
-                    end = end.checked_add(length).ok_or_else(|| Damage::new("raw is too long"))?;
-                    ends.push(end);
-                }
-                Records::from_parts(input.rest().to_vec(), ends)
-                    .ok_or_else(|| Damage::new("the raw records do not fit their lengths"))
+            RAW_FOLDED => {
+                let raw = decompress(self.raw, self.header.raw_len as usize)?;
+                unfold(&raw, &self.batch()?)
             }
             other => Err(Damage::new(format!("raw records are in form {other}, which is newer"))),
         }
@@ -225,46 +204,30 @@ fn zstd_error(code: usize) -> String {
     format!("zstd: {}", zstd::zstd_safe::get_error_name(code))
 }
 
-/// The window must reach back over the whole prefix for a match in it to be found.
-fn window_log(length: usize) -> u32 {
-    (usize::BITS - length.leading_zeros()).clamp(17, 27)
-}
-
-fn compress(bytes: &[u8], prefix: &[u8], level: i32) -> Result<Vec<u8>, String> {
+fn compress(bytes: &[u8], level: i32) -> Result<Vec<u8>, String> {
     let mut context = CCtx::create();
     context.set_parameter(CParameter::CompressionLevel(level)).map_err(zstd_error)?;
-    if !prefix.is_empty() {
-        let window = window_log(bytes.len() + prefix.len());
-        context.set_parameter(CParameter::WindowLog(window)).map_err(zstd_error)?;
-        context.set_parameter(CParameter::HashLog(window.min(19))).map_err(zstd_error)?;
-        context.ref_prefix(prefix).map_err(zstd_error)?;
-    }
     let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(bytes.len()));
     context.compress2(&mut out, bytes).map_err(zstd_error)?;
     Ok(out)
 }
 
-fn decompress(bytes: &[u8], prefix: &[u8], length: usize) -> Result<Vec<u8>, Damage> {
-    let failed = |code| Damage::new(zstd_error(code));
+fn decompress(bytes: &[u8], length: usize) -> Result<Vec<u8>, Damage> {
     if length > MOST {
         return Err(Damage::new("a length is absurd"));
     }
-    let mut context = DCtx::create();
-    context.set_parameter(DParameter::WindowLogMax(27)).map_err(failed)?;
-    if !prefix.is_empty() {
-        context.ref_prefix(prefix).map_err(failed)?;
-    }
     let mut out = Vec::with_capacity(length);
-    context.decompress(&mut out, bytes).map_err(failed)?;
+    let mut context = DCtx::create();
+    context.decompress(&mut out, bytes).map_err(|code| Damage::new(zstd_error(code)))?;
     if out.len() == length { Ok(out) } else { Err(Damage::new("it unpacks to another length")) }
 }
 
 /// Packs bytes that stand on their own.
 pub(crate) fn squeeze(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    compress(bytes, &[], 3)
+    compress(bytes, 3)
 }
 
 /// The other way.
 pub(crate) fn unsqueeze(bytes: &[u8], length: usize) -> Result<Vec<u8>, Damage> {
-    decompress(bytes, &[], length)
+    decompress(bytes, length)
 }

@@ -13,6 +13,7 @@ mod check;
 mod engine;
 mod error;
 mod files;
+mod fold;
 mod identity;
 mod journal;
 mod log;
