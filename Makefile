@@ -33,7 +33,7 @@ lint: setup ## Checks format and lints.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-bench: setup ## Runs the benchmarks; results also in target/bench.json.
+bench: build ## Runs the benchmarks; results also in target/bench.json.
 	$(CARGO) run --release -p casbah-bench
 
 clean-demo: ## Removes what the demo left.

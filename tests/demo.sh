@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 casbah=target/release/casbah
+callback=${CASBAH_DEMO_CALLBACK_PORT:-8765}
 demo=target/demo
 rm -rf "$demo"
 mkdir -p "$demo"
@@ -18,7 +19,8 @@ export CASBAH_DATA=$demo/data
 echo "demo: starting a simulated Smartsheet with 400 people and a week of activity" >&2
 SMARTSHEET_SIM_CLIENT_SECRET=$CASBAH_CLIENT_SECRET target/release/smartsheet-sim \
     --listen 127.0.0.1:0 --users 400 --days 7 --events 150000 --consent auto \
-    --client-id "$CASBAH_CLIENT_ID" --port-file "$demo/port" >"$demo/simulator.log" 2>&1 &
+    --client-id "$CASBAH_CLIENT_ID" --redirect "http://127.0.0.1:$callback/callback/smartsheet/us" \
+    --port-file "$demo/port" >"$demo/simulator.log" 2>&1 &
 simulator=$!
 trap 'kill "$simulator" 2>/dev/null || true' EXIT
 
@@ -30,8 +32,8 @@ done
 base=http://127.0.0.1:$(cat "$demo/port")
 
 echo "demo: connecting; the simulator plays the administrator who consents" >&2
-"$casbah" connect smartsheet --name demo --api-base "$base/2.0" --sign-in "$base" --port 0 \
-    --browser "curl -sSL -o /dev/null"
+"$casbah" connect smartsheet --name demo --api-base "$base/2.0" --sign-in "$base" --port "$callback" \
+    --browser "target/release/smartsheet-sim visit"
 
 "$casbah" run --once
 echo

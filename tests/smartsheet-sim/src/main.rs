@@ -42,6 +42,11 @@ enum Command {
     Write(WriteOut),
     /// List the faults that can be switched on.
     Faults,
+    /// Open an address and follow where it leads, as the browser of whoever consents would.
+    Visit {
+        /// The address; only loopback is visited.
+        address: String,
+    },
 }
 
 #[derive(Args)]
@@ -230,6 +235,7 @@ fn main() -> Result<()> {
     match cli.command {
         Some(Command::Write(write)) => write.run(),
         Some(Command::Faults) => list_faults(),
+        Some(Command::Visit { address }) => visit(&address),
         None => cli.serve.run(),
     }
 }
@@ -360,6 +366,29 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    })
+}
+
+fn visit(address: &str) -> Result<()> {
+    let is_loopback = |url: &reqwest::Url| {
+        url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."))
+    };
+    let policy = reqwest::redirect::Policy::custom(move |attempt| {
+        if is_loopback(attempt.url()) && attempt.previous().len() < 10 {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    });
+    let url = reqwest::Url::parse(address).with_context(|| format!("`{address}` is no address"))?;
+    if !is_loopback(&url) {
+        bail!("`{address}` is not on loopback");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().redirect(policy).build()?;
+        client.get(url).send().await?.error_for_status()?;
+        Ok(())
     })
 }
 

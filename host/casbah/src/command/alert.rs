@@ -62,7 +62,7 @@ pub(crate) fn table(alerts: &[ListedAlert], output: &mut Output) -> Result<()> {
                 alert.severity.to_string(),
                 time::format(alert.first / 1000 * 1000),
                 who(alert),
-                if alert.summary.is_empty() { alert.title.clone() } else { alert.summary.clone() },
+                alert.title.clone(),
                 evidence(alert),
                 alert.policy.clone(),
             ]
@@ -75,20 +75,17 @@ fn who(alert: &Alert) -> String {
     values.join(", ")
 }
 
-/// What it rests on, in a few words.
+/// What it rests on: the detector's sentence, the first of the things touched, where from.
 fn evidence(alert: &Alert) -> String {
-    let mut text = match alert.count {
-        1 => "1 activity".to_owned(),
-        count => format!("{count} activities"),
+    let mut text = match (alert.summary.as_str(), alert.count) {
+        ("", 1) => "1 activity".to_owned(),
+        ("", count) => format!("{count} activities"),
+        (summary, _) => summary.to_owned(),
     };
     let detail = |name: &str| alert.details.iter().find(|(key, _)| key == name);
-    if let Some((_, objects)) = detail("objects") {
-        let first: Vec<_> = objects.split(", ").take(2).collect();
-        text = format!("{text}: {}", first.join(", "));
-    }
     if let Some((_, ips)) = detail("ips") {
         let first = ips.split(", ").next().unwrap_or_default();
-        text = format!("{text} from {first}");
+        text = format!("{text}, from {first}");
     }
     text
 }

@@ -1,0 +1,134 @@
+//! What crossing into the sandbox costs, and what running there costs over running natively.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use casbah_activity::Activity;
+use casbah_model::adapter::Adapter;
+use casbah_model::detector::Detector;
+use casbah_model::{Batch, StateKey, Values};
+use casbah_plugin::Native;
+use casbah_plugin_bundle as bundle;
+use casbah_runtime::{DetectorPlugin, Engine, Limits};
+
+use crate::{Company, Figures, adapter, per, ratio};
+
+pub(crate) fn measure(engine: &Engine, company: &Company, figures: &mut Figures) -> Result<()> {
+    let batch = batch(engine, company)?;
+    let empty = bundle::HOSTILE
+        .iter()
+        .find(|plugin| plugin.name == "empty")
+        .context("no empty detector in the bundle")?;
+    let empty = DetectorPlugin::load(engine, "empty", empty.bytes, Limits::detector())?;
+    let empty = empty.configure(vec!["{}".to_owned()]).map_err(|error| anyhow::anyhow!("{error}"))?;
+    for (name, rows) in
+        [("boundary_ns", 256), ("boundary_1024_ns", 1024), ("boundary_4096_ns", 4096)]
+    {
+        let cut = batch.select(&(0..rows).collect::<Vec<_>>());
+        let calls = 400_000 / rows;
+        let took = crate::best_of(5, || {
+            for _ in 0..calls {
+                empty.evaluate(&cut, &mut |keys| vec![Vec::new(); keys.len()])?;
+            }
+            Ok(())
+        })?;
+        figures.insert(name, per(took, calls * rows));
+    }
+    over_native(engine, &batch, figures)
+}
+
+/// The `activity` detector with twenty policies, by the same code in both worlds.
+fn over_native(engine: &Engine, batch: &Batch, figures: &mut Figures) -> Result<()> {
+    const ROWS: usize = 4096;
+    let policies = policies()?;
+    let plugin = bundle::find("activity").context("no detector in the bundle")?;
+    let plugin = DetectorPlugin::load(engine, plugin.name, plugin.bytes, Limits::detector())?;
+    let sandboxed =
+        plugin.configure(policies.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let native =
+        Native::<Activity>::configure(&policies).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let cuts: Vec<_> = (0..batch.len() / ROWS)
+        .map(|cut| batch.select(&(cut * ROWS..(cut + 1) * ROWS).collect::<Vec<_>>()))
+        .collect();
+    let (mut best_sandboxed, mut best_native) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        // In turn, so that a machine that slows down slows both.
+        best_sandboxed = best_sandboxed.min(run(&sandboxed, &cuts)?);
+        best_native = best_native.min(run(&native, &cuts)?);
+    }
+    let rows = cuts.len() * ROWS;
+    figures.insert("sandbox_over_native", ratio(best_sandboxed, best_native));
+    figures.insert("evaluate_20_policies_ns", per(best_sandboxed, rows));
+    figures.insert("evaluate_20_policies_native_ns", per(best_native, rows));
+    Ok(())
+}
+
+fn run(detector: &dyn Detector, cuts: &[Batch]) -> Result<Duration> {
+    let mut states: HashMap<StateKey, Vec<u8>> = HashMap::new();
+    let start = Instant::now();
+    for cut in cuts {
+        let (keys, outcome) = detector.evaluate(cut, &mut |keys| {
+            keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
+        })?;
+        for (place, value) in outcome.changes {
+            if let Some(key) = keys.get(place as usize) {
+                states.insert(key.clone(), value);
+            }
+        }
+    }
+    Ok(start.elapsed())
+}
+
+/// The settings of twenty built-in policies.
+pub(crate) fn policies() -> Result<Vec<String>> {
+    let set = road_policies()?;
+    Ok(set.iter().map(|policy| policy.settings_json.clone()).collect())
+}
+
+/// Twenty built-in policies.
+pub(crate) fn road_policies() -> Result<Vec<std::sync::Arc<casbah_detect::PolicyFile>>> {
+    struct Natively;
+    impl casbah_detect::Detectors for Natively {
+        fn names(&self) -> Vec<String> {
+            vec!["activity".to_owned()]
+        }
+        fn describe(&self, _: &str) -> Option<casbah_model::detector::DetectorDescription> {
+            Some(<Activity as casbah_plugin::Detector>::describe())
+        }
+        fn configure(
+            &self,
+            _: &str,
+            policies: &[String],
+        ) -> Result<std::sync::Arc<dyn Detector>, casbah_detect::ConfigureError> {
+            match Native::<Activity>::configure(policies) {
+                Ok(detector) => Ok(std::sync::Arc::new(detector)),
+                Err(problems) => Err(casbah_detect::ConfigureError::Problems(problems)),
+            }
+        }
+    }
+    let sources: Vec<_> = bundle::POLICIES
+        .iter()
+        .map(|policy| casbah_detect::PolicySource {
+            file: policy.file.to_owned(),
+            bytes: policy.text.as_bytes().to_vec(),
+        })
+        .collect();
+    let set = casbah_detect::PolicySet::read(&sources, &Natively)?;
+    anyhow::ensure!(set.policies().len() >= 20, "there are only {} policies", set.policies().len());
+    Ok(set.policies().iter().take(20).cloned().collect())
+}
+
+/// Activities as they lie in the log: with sequence numbers and the columns that the host fills.
+fn batch(engine: &Engine, company: &Company) -> Result<Batch> {
+    let mut page = adapter(engine)?.read(&company.response(0))?;
+    let rows = page.batch.len() as i64;
+    casbah_connect::accounts::Accounts::default().join(
+        &mut page.batch,
+        "smartsheet",
+        &"bench".parse()?,
+        1_790_000_000_000,
+    );
+    page.batch.set_column("sequence", Values::Integer((1..=rows).collect()));
+    Ok(page.batch)
+}

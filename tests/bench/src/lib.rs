@@ -1,1 +1,0 @@
-//! Benchmarks of the hot path, as ratios within one run.
