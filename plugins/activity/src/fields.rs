@@ -144,7 +144,7 @@ pub(crate) enum Cells<'a> {
 }
 
 /// One value, as far as activities are told apart by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Cell {
     Absent,
     Text(TextId),

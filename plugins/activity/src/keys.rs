@@ -73,15 +73,7 @@ pub(crate) fn key(batch: &Batch, by: &[Cells<'_>], row: usize) -> String {
             key.push(',');
         }
         match cells.cell(batch, row) {
-            Cell::Text(id) => {
-                for (index, piece) in batch.texts.get(id).split(MARK).enumerate() {
-                    if index > 0 {
-                        key.push(MARK);
-                        key.push('s');
-                    }
-                    key.push_str(piece);
-                }
-            }
+            Cell::Text(id) => push(&mut key, batch.texts.get(id)),
             cell => key.push_str(&cell.text(batch)),
         }
     }
@@ -90,6 +82,21 @@ pub(crate) fn key(batch: &Batch, by: &[Cells<'_>], row: usize) -> String {
         key = format!("{MARK}#{hash:032x}");
     }
     key
+}
+
+/// Adds a value to a key, so that nothing in it can be taken for a seam.
+fn push(key: &mut String, value: &str) {
+    if !value.as_bytes().contains(&(MARK as u8)) {
+        key.push_str(value);
+        return;
+    }
+    for (index, piece) in value.split(MARK).enumerate() {
+        if index > 0 {
+            key.push(MARK);
+            key.push('s');
+        }
+        key.push_str(piece);
+    }
 }
 
 /// A number that stands for a value wherever and whenever it occurs.

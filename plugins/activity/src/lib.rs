@@ -30,7 +30,7 @@ use casbah_model::{Batch, Evidence, Finding, StateKey};
 use casbah_plugin::{Detector, export_detector};
 
 use crate::evaluate::Evaluation;
-use crate::fields::{Cells, Field};
+use crate::fields::{Cell, Cells, Field};
 use crate::keys::Part;
 use crate::plan::{Plan, Policy, Repeat};
 use crate::rows::Rows;
@@ -91,7 +91,7 @@ impl Detector for Activity {
             let distinct = repeat.distinct.map(|distinct| evaluation.cells(distinct));
             let counts = |row: usize| {
                 times.get(row).is_some_and(|&time| time != ABSENT_INTEGER)
-                    && distinct.is_none_or(|cells| cells.cell(&batch, row) != fields::Cell::Absent)
+                    && distinct.is_none_or(|cells| cells.cell(&batch, row) != Cell::Absent)
             };
             for range in keys::part(&batch, &rows, &by, counts, &mut self.rows) {
                 let first = self.rows.get(range.start).copied().unwrap_or(0) as usize;
@@ -112,9 +112,10 @@ impl Detector for Activity {
             ));
         }
         let mut outcome = Outcome::default();
+        let places = Places::of(&self.batch);
         for (index, rows) in &self.singles {
             if let Some(policy) = self.plan.policies.get(*index) {
-                self.report_single(*index, policy, rows, &mut outcome.findings);
+                self.report_single(*index, policy, &places, rows, &mut outcome.findings);
             }
         }
         let mut arrivals = Vec::new();
@@ -122,7 +123,8 @@ impl Detector for Activity {
             let Some(policy) = self.plan.policies.get(part.policy) else { continue };
             let Some(repeat) = &policy.repeat else { continue };
             let rows = self.rows.get(part.rows.clone()).unwrap_or_default();
-            self.arrivals(repeat, rows, &mut arrivals);
+            let distinct = repeat.distinct.map(|source| self.cells(source));
+            self.arrivals(&places, distinct, rows, &mut arrivals);
             let rule = rule(policy, repeat);
             if let Some(after) = state::append(bytes, &rule, &arrivals) {
                 outcome.changes.push((place as u32, after));
@@ -179,28 +181,52 @@ fn rule(policy: &Policy, repeat: &Repeat) -> Rule {
     }
 }
 
+/// Where activities stand in time and in the log.
+struct Places<'a> {
+    times: &'a [i64],
+    received: &'a [i64],
+    sequences: &'a [i64],
+}
+
+impl<'a> Places<'a> {
+    fn of(batch: &'a Batch) -> Self {
+        let column = |name: &str| batch.integers(name).unwrap_or_default();
+        Self { times: column("time"), received: column("received"), sequences: column("sequence") }
+    }
+
+    /// When an activity happened; when it was fetched, for one that does not say.
+    fn time(&self, row: usize) -> i64 {
+        let of = |column: &[i64]| column.get(row).copied().filter(|&time| time != ABSENT_INTEGER);
+        of(self.times).or_else(|| of(self.received)).unwrap_or(0)
+    }
+
+    /// Its place in the log; its place in the batch where the host gave none.
+    fn sequence(&self, row: usize) -> u64 {
+        let given = self.sequences.get(row).and_then(|&value| u64::try_from(value).ok());
+        given.unwrap_or(row as u64)
+    }
+}
+
 impl Activity {
     fn cells(&self, source: usize) -> Cells<'_> {
         self.plan.sources.get(source).map_or(Cells::Absent, |field| Cells::of(field, &self.batch))
     }
 
-    /// Place of a row in the log; its place in the batch where the host gave none.
-    fn sequence(&self, row: usize) -> u64 {
-        let given = self.batch.integer("sequence", row).and_then(|value| u64::try_from(value).ok());
-        given.unwrap_or(row as u64)
-    }
-
     /// The activities of a key, in the order of their arrival.
-    fn arrivals(&self, repeat: &Repeat, rows: &[u32], arrivals: &mut Vec<Entry>) {
-        let distinct = repeat.distinct.map(|source| self.cells(source));
-        let times = self.batch.integers("time").unwrap_or_default();
+    fn arrivals(
+        &self,
+        places: &Places<'_>,
+        distinct: Option<Cells<'_>>,
+        rows: &[u32],
+        arrivals: &mut Vec<Entry>,
+    ) {
         arrivals.clear();
         arrivals.extend(rows.iter().map(|&row| {
             let row = row as usize;
             let value = distinct.map(|cells| cells.cell(&self.batch, row));
             Entry {
-                time: times.get(row).copied().unwrap_or(0),
-                sequence: self.sequence(row),
+                time: places.time(row),
+                sequence: places.sequence(row),
                 value: value.map_or(0, |value| keys::fingerprint(&self.batch, value)),
                 marks: 0,
             }
@@ -222,27 +248,31 @@ impl Activity {
         &self,
         index: usize,
         policy: &Policy,
+        places: &Places<'_>,
         rows: &Rows,
         findings: &mut Vec<Finding>,
     ) {
-        let mut parts: BTreeMap<(Vec<(String, String)>, i64), Vec<u32>> = BTreeMap::new();
+        let cells: Vec<Cells<'_>> = policy.group.iter().map(|&source| self.cells(source)).collect();
+        let mut parts: BTreeMap<(i64, Vec<Cell>, Option<usize>), Vec<u32>> = BTreeMap::new();
         for row in rows.iter() {
-            let time = self.time(row);
-            let mut group = self.group(policy, &[row as u32]);
-            let start = if policy.quiet > 0 {
-                time.div_euclid(policy.quiet).saturating_mul(policy.quiet)
-            } else {
-                group.push(("id".to_owned(), self.identity(row)));
-                time
+            let time = places.time(row);
+            let (start, alone) = match policy.quiet {
+                0 => (time, Some(row)),
+                quiet => (time.div_euclid(quiet).saturating_mul(quiet), None),
             };
-            parts.entry((group, start)).or_default().push(row as u32);
+            let group = cells.iter().map(|cells| cells.cell(&self.batch, row)).collect();
+            parts.entry((start, group, alone)).or_default().push(row as u32);
         }
-        for ((group, start), rows) in parts {
+        for ((start, _, alone), rows) in parts {
+            let mut group = self.group(policy, &rows);
+            if let Some(row) = alone {
+                group.push(("id".to_owned(), self.identity(places, row)));
+            }
             let mut evidence: Vec<Evidence> = rows
                 .iter()
                 .map(|&row| Evidence {
-                    time: self.time(row as usize),
-                    sequence: self.sequence(row as usize),
+                    time: places.time(row as usize),
+                    sequence: places.sequence(row as usize),
                 })
                 .collect();
             evidence.sort_unstable();
@@ -261,16 +291,10 @@ impl Activity {
         }
     }
 
-    /// When an activity happened; when it was fetched, for one that does not say.
-    fn time(&self, row: usize) -> i64 {
-        let time = self.batch.integer("time", row).or_else(|| self.batch.integer("received", row));
-        time.unwrap_or(0)
-    }
-
     /// What tells an activity apart from all others.
-    fn identity(&self, row: usize) -> String {
+    fn identity(&self, places: &Places<'_>, row: usize) -> String {
         match self.batch.text("id", row) {
-            "" => self.sequence(row).to_string(),
+            "" => places.sequence(row).to_string(),
             id => id.to_owned(),
         }
     }
