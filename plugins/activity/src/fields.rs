@@ -13,7 +13,7 @@ pub(crate) enum Field {
     /// A published column.
     Column(&'static ColumnEntry),
     /// `fields.NAME`: what else the app said, by its own name.
-    AppField {
+    OfApp {
         /// The whole name, `fields.` included.
         name: String,
     },
@@ -36,7 +36,7 @@ impl Field {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Column(entry) => entry.name,
-            Self::AppField { name } | Self::Objects { name, .. } => name,
+            Self::OfApp { name } | Self::Objects { name, .. } => name,
         }
     }
 
@@ -44,7 +44,7 @@ impl Field {
     pub(crate) fn column_type(&self) -> ColumnType {
         match self {
             Self::Column(entry) => entry.column_type,
-            Self::AppField { .. } | Self::Objects { .. } => ColumnType::Text,
+            Self::OfApp { .. } | Self::Objects { .. } => ColumnType::Text,
         }
     }
 
@@ -62,7 +62,7 @@ impl Field {
                 (ColumnType::Text, _) => 20,
                 _ => 10,
             },
-            Self::AppField { .. } | Self::Objects { .. } => 40,
+            Self::OfApp { .. } | Self::Objects { .. } => 40,
         }
     }
 
@@ -77,7 +77,7 @@ impl Field {
                     e.g. `fields.sheetName`"
                     .to_owned());
             }
-            return Ok(Self::AppField { name: name.to_owned() });
+            return Ok(Self::OfApp { name: name.to_owned() });
         }
         let columns = NESTED
             .iter()
@@ -164,7 +164,7 @@ impl<'a> Cells<'a> {
                 (Some(Values::Number(values)), ColumnType::Number) => Self::Number(values),
                 _ => Self::Absent,
             },
-            Field::AppField { name } => {
+            Field::OfApp { name } => {
                 let Some(table) = batch.nested("fields") else { return Self::Absent };
                 match (table.column("key"), table.column("value")) {
                     (Some(Values::Text(keys)), Some(Values::Text(values))) => {

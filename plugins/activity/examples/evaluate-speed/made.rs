@@ -61,10 +61,12 @@ pub(crate) fn batch(numbers: &mut Numbers, rows: u64, sequence: &mut u64, time: 
         builder.integer("received", *time + 90_000);
         builder.text("app", "smartsheet");
         builder.text("connection", "acme");
-        builder.text(
-            "source",
-            ["WEB_APP", "API_INTEGRATED_APP", "MOBILE_IOS"][numbers.below(3) as usize],
-        );
+        let source = match numbers.below(3) {
+            0 => "WEB_APP",
+            1 => "API_INTEGRATED_APP",
+            _ => "MOBILE_IOS",
+        };
+        builder.text("source", source);
         builder.text("kind", kind);
         builder.text("action", &kind.to_uppercase());
         builder.text("actor", &format!("user{user}@example.com"));
@@ -80,7 +82,7 @@ pub(crate) fn batch(numbers: &mut Numbers, rows: u64, sequence: &mut u64, time: 
         builder.text("result", "success");
         let object = numbers.below(20_000);
         builder.text("object", &format!("{}", 7_000_000_000_000 + object * 31));
-        builder.text("object.kind", if object % 3 == 0 { "report" } else { "sheet" });
+        builder.text("object.kind", if object.is_multiple_of(3) { "report" } else { "sheet" });
         builder.text("object.name", &format!("Plan {object}"));
         if kind == "share" {
             let outside = numbers.below(10) == 0;
@@ -219,9 +221,14 @@ pub(crate) fn policy(number: usize) -> String {
             json!({"count": 300 + more, "within": "1h", "distinct": "object"}),
         ),
     };
-    let mut settings = json!({"policy": format!("speed-{number}"), "group": ["actor"], "quiet": 86_400_000, "when": when});
-    if !repeat.is_null() {
-        settings["repeat"] = repeat;
+    let mut settings = json!({
+        "policy": format!("speed-{number}"),
+        "group": ["actor"],
+        "quiet": 86_400_000,
+        "when": when,
+    });
+    if let (Some(settings), false) = (settings.as_object_mut(), repeat.is_null()) {
+        settings.insert("repeat".to_owned(), repeat);
     }
     settings.to_string()
 }

@@ -378,7 +378,7 @@ impl Reader<'_> {
             "ends" => self.wanted(at, field, value, ignore_case).map(Test::Ends),
             "matches" => self.pattern(at, value, ignore_case),
             "cidr" => self.networks(at, value),
-            "above" | "below" if matches!(field, Field::AppField { .. }) => {
+            "above" | "below" if matches!(field, Field::OfApp { .. }) => {
                 self.number_test(at, field, operator, value)
             }
             _ => self.does_not_fit(at, field, operator),
@@ -499,10 +499,10 @@ impl Reader<'_> {
             let text = match value {
                 Json::Text(text) => text.clone(),
                 // What the app said is kept as text, whatever it was.
-                Json::Integer(value) if matches!(field, Field::AppField { .. }) => {
+                Json::Integer(value) if matches!(field, Field::OfApp { .. }) => {
                     value.to_string().into()
                 }
-                Json::Flag(value) if matches!(field, Field::AppField { .. }) => {
+                Json::Flag(value) if matches!(field, Field::OfApp { .. }) => {
                     value.to_string().into()
                 }
                 other => {
