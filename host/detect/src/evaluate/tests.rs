@@ -153,7 +153,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 fn live(group: &Group, store: &Arc<MemoryStore>, acts: &[Act], events: &[Event]) -> Worker {
     let open = || {
         let shared: Arc<dyn Store> = Arc::clone(store) as _;
-        Worker::open(shared, tenant(), group.clone(), EvaluatorOptions::default()).unwrap()
+        // So little that state is forgotten and read again all the time.
+        let options = EvaluatorOptions { state_cache_bytes: 600, ..EvaluatorOptions::default() };
+        Worker::open(shared, tenant(), group.clone(), options).unwrap()
     };
     let mut worker = open();
     let mut rest = acts;
