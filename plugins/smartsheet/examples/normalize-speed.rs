@@ -1,7 +1,8 @@
 //! Measures how long it takes to make activities of events, natively.
 //!
 //! `cargo run --release -p casbah-smartsheet --example normalize-speed [FILE]` prints nanoseconds an
-//! event. Without a file it makes a page of 10,000 events in the shapes the app sends.
+//! event. Without a file it makes a page of 10,000 events in the shapes the app sends; `--write FILE`
+//! saves that page instead, to measure other ways with it.
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
@@ -13,7 +14,12 @@ use casbah_plugin::{Adapter, PlanRequest, Response};
 use casbah_smartsheet::Smartsheet;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let body = match std::env::args().nth(1) {
+    let mut arguments = std::env::args().skip(1);
+    let body = match arguments.next() {
+        Some(flag) if flag == "--write" => {
+            std::fs::write(arguments.next().ok_or("`--write` needs a file")?, page(10_000))?;
+            return Ok(());
+        }
         Some(file) => std::fs::read(file)?,
         None => page(10_000).into_bytes(),
     };
@@ -70,7 +76,7 @@ fn page(events: usize) -> String {
     let mut out = String::from(r#"{"moreAvailable":true,"nextStreamPosition":"abc","data":["#);
     for n in 0..events as u64 {
         let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        let (object, action, more) = TYPES[mixed as usize % TYPES.len()];
+        let Some((object, action, more)) = TYPES.get(mixed as usize % TYPES.len()) else { continue };
         let user = mixed % 400;
         let id = 4_000_000_000_000_000 + (mixed % 3_000) * 1_000_003;
         let comma = if n == 0 { "" } else { "," };

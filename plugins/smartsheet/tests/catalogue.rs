@@ -1,6 +1,14 @@
 //! Holds the adapter to the vendor's catalogue of event types: every type is known, and nothing that
 //! an event says is lost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "helpers of tests may panic like the tests themselves"
+)]
+
 mod event;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,13 @@
 //! Why an answer is no page: the class for the host, the remedy for the administrator.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "helpers of tests may panic like the tests themselves"
+)]
+
 mod event;
 
 use casbah_model::adapter::{Adapter, Failure};

@@ -1,5 +1,13 @@
 //! What is asked for, and where it goes on after each kind of page.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "helpers of tests may panic like the tests themselves"
+)]
+
 mod event;
 
 use casbah_model::adapter::{Adapter, Next, Page, PlanRequest, facts};
