@@ -355,7 +355,7 @@ impl Hosts {
         };
         let Some(found) = found else {
             let asked = text::shown(region.unwrap_or_default(), 40);
-            let hint = match text::closest(&asked, names()) {
+            let hint = match text::closest(&asked.to_lowercase(), names()) {
                 Some(close) => {
                     format!("did you mean `{close}`? there are {}", text::names(names()))
                 }

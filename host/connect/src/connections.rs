@@ -40,7 +40,7 @@ struct Inner {
     vault: Arc<Vault>,
     http: Http,
     clock: Clock,
-    window: Duration,
+    minute: Duration,
     budgets: Budgets,
     tokens: Mutex<HashMap<(TenantName, ConnectionName), Tokens>>,
 }
@@ -130,24 +130,24 @@ pub struct Kept {
 impl Connections {
     /// The connections in a store, with the vault that opens their secrets.
     pub fn new(store: Arc<dyn Store>, vault: Arc<Vault>, http: Http, clock: Clock) -> Self {
-        Self::with_window(store, vault, http, clock, MINUTE)
+        Self::with_minute(store, vault, http, clock, MINUTE)
     }
 
     /// The same with another length of the minute, for tests.
     #[doc(hidden)]
-    pub fn with_window(
+    pub fn with_minute(
         store: Arc<dyn Store>,
         vault: Arc<Vault>,
         http: Http,
         clock: Clock,
-        window: Duration,
+        minute: Duration,
     ) -> Self {
         let inner = Inner {
             store,
             vault,
             http,
             clock,
-            window,
+            minute,
             budgets: Budgets::default(),
             tokens: Mutex::default(),
         };
@@ -309,11 +309,7 @@ impl Connections {
         tokio::task::spawn_blocking(move || store.commit(&owner, commit)).await.map_err(
             |_| ConnectError::new(ConnectErrorKind::Stopped, "storing was broken off"),
         )??;
-        let key = (tenant.clone(), connection.name.clone());
-        let held = inner.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        if let Some(tokens) = held {
-            tokens.forget().await;
-        }
+        self.forget(tenant, &connection.name).await;
         Ok(())
     }
 
@@ -388,6 +384,16 @@ impl Connections {
         Accounts::load(self.inner.store.as_ref(), tenant, name, domains)
     }
 
+    /// Forgets the tokens in memory; they are read from the store again when next needed, and a
+    /// refused one may be refreshed at once.
+    pub async fn forget(&self, tenant: &TenantName, name: &ConnectionName) {
+        let key = (tenant.clone(), name.clone());
+        let held = self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(tokens) = held {
+            tokens.forget().await;
+        }
+    }
+
     /// Everything that is needed to speak with the app for a connection.
     pub(crate) fn kept(
         &self,
@@ -425,6 +431,7 @@ impl Connections {
                     http: inner.http.clone(),
                     clock: inner.clock.clone(),
                     server,
+                    minute: inner.minute,
                 })
             })
             .clone();
@@ -444,7 +451,7 @@ impl Connections {
             Some(shared) => format!("{tenant}/{}/shared/{shared}", connection.app),
             None => format!("{tenant}/{}/own/{}", connection.app, connection.name),
         };
-        self.inner.budgets.get(&name, requests, self.inner.window)
+        self.inner.budgets.get(&name, requests, self.inner.minute)
     }
 }
 

@@ -684,6 +684,7 @@ impl Rig {
             throttled: Duration::from_millis(60),
             slow: Duration::from_millis(80),
             interval: None,
+            longest: Duration::from_millis(80),
         };
         fetch.observer = Arc::new(move |_, event| events.lock().unwrap().push(event.clone()));
         fetch

@@ -36,7 +36,7 @@ fn unfit_addresses_are_told() {
     ];
     assert_snapshot!(all.join("\n--\n"), @r"
     Toy has no region `uS`
-    hint: there are `us`, `eu`
+    hint: did you mean `us`? there are `us`, `eu`
     --
     Toy has no region `mars`
     hint: there are `us`, `eu`

@@ -14,14 +14,12 @@ use crate::error::{ConnectError, ConnectErrorKind};
 /// Pages in a row that brought nothing new and no new position, after which the position counts as
 /// stuck.
 const STUCK: u32 = 5;
-/// Nobody is waited for longer than this because the app says so.
-const LONGEST_WAIT: u64 = 3_600_000;
 
 /// A page on its way into the store.
 struct Storing {
     task: JoinHandle<Result<Taken, ConnectError>>,
     after: Position,
-    /// Whether the page said `More` from the very position it was asked at.
+    /// Whether the page said that there is more at the very position it was asked at.
     still: bool,
     caught_up: bool,
 }
@@ -158,16 +156,16 @@ impl Activities {
             newest: self.ahead.newest.max(newest(&arrived.page.batch, arrived.received)),
             ..self.ahead.clone()
         };
-        let still = next == Next::More && self.ahead.cursor == after.cursor;
+        let caught_up = next == Next::CaughtUp;
+        let still = !caught_up && self.ahead.cursor == after.cursor;
         let before = std::mem::replace(&mut self.ahead, after.clone());
         self.recover = false;
         let shared = Arc::clone(&self.worker.shared);
         let (stream, ahead) = (self.worker.stream.name.clone(), after.clone());
         let task =
             tokio::task::spawn_blocking(move || take(&shared, &stream, arrived, &before, &ahead));
-        let caught_up = next != Next::More;
         self.storing = Some(Storing { task, after, still, caught_up });
-        if !caught_up {
+        if next == Next::More {
             return Ok(Go::On);
         }
         if let Err(error) = self.settle().await {
@@ -181,7 +179,7 @@ impl Activities {
     async fn idle(&mut self, next: Next) -> Result<Go, ConnectError> {
         let fetch = &self.worker.shared.fetch;
         let pause = match next {
-            Next::Wait(ms) => std::time::Duration::from_millis(ms.min(LONGEST_WAIT)),
+            Next::Wait(ms) => std::time::Duration::from_millis(ms).min(fetch.pace.longest),
             _ if fetch.until_caught_up => return Ok(Go::End(StreamEnd::CaughtUp)),
             _ => fetch.pace.interval.unwrap_or(std::time::Duration::from_secs(
                 self.worker.stream.interval_seconds.max(1),

@@ -59,7 +59,7 @@ pub(super) fn take(
             max_time: times.iter().copied().max().unwrap_or(received),
         });
     }
-    let caught_up = page.next != Next::More;
+    let caught_up = page.next == Next::CaughtUp;
     books.commit(commit, |status| {
         status.counters.activities += taken.activities;
         status.counters.duplicates += taken.duplicates;

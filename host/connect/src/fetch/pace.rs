@@ -20,6 +20,8 @@ pub struct Pace {
     pub slow: Duration,
     /// Once caught up; what the adapter says when `None`.
     pub interval: Option<Duration>,
+    /// No wait that an adapter asks for is longer.
+    pub longest: Duration,
 }
 
 impl Default for Pace {
@@ -30,6 +32,7 @@ impl Default for Pace {
             throttled: Duration::from_secs(60),
             slow: Duration::from_secs(600),
             interval: None,
+            longest: Duration::from_secs(3600),
         }
     }
 }

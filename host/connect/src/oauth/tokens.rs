@@ -29,8 +29,6 @@ use crate::vault::{Place, Vault};
 pub(crate) const TOKEN: &str = "token";
 /// Name of the secret that holds client id and secret.
 pub(crate) const CLIENT: &str = "client";
-/// Between two refreshes that a refused token asked for.
-pub(crate) const FORCED: Duration = Duration::from_secs(60);
 /// A token is refreshed so long before its end, or a tenth of its life if that is less.
 const EARLY: Duration = Duration::from_secs(300);
 
@@ -82,6 +80,8 @@ struct Inner {
     http: Http,
     clock: Clock,
     server: Option<Server>,
+    /// Between two refreshes that a refused token asked for.
+    minute: Duration,
     patience: Duration,
     /// Newest generation that the app accepted since a token was last refused; 0 for none.
     worked: AtomicU64,
@@ -112,6 +112,8 @@ pub(crate) struct Keeping {
     pub(crate) clock: Clock,
     /// `None` where only pasted tokens are taken.
     pub(crate) server: Option<Server>,
+    /// Between two refreshes that a refused token asked for.
+    pub(crate) minute: Duration,
 }
 
 impl Tokens {
@@ -120,7 +122,7 @@ impl Tokens {
     }
 
     pub(crate) fn with_patience(keeping: Keeping, patience: Duration) -> Self {
-        let Keeping { tenant, connection, store, vault, http, clock, server } = keeping;
+        let Keeping { tenant, connection, store, vault, http, clock, server, minute } = keeping;
         let inner = Inner {
             tenant,
             connection,
@@ -129,6 +131,7 @@ impl Tokens {
             http,
             clock,
             server,
+            minute,
             patience,
             worked: AtomicU64::new(0),
             flight: Arc::default(),
@@ -168,10 +171,10 @@ impl Tokens {
         }
         let worked = self.inner.worked.load(Ordering::Relaxed) >= bearer.generation;
         if let Some(forced) = flight.forced
-            && forced.elapsed() < FORCED
+            && forced.elapsed() < self.inner.minute
         {
             if worked {
-                return Ok(Retry::At(forced + FORCED));
+                return Ok(Retry::At(forced + self.inner.minute));
             }
             if flight.held.as_ref().is_some_and(|held| held.refresh.is_some()) {
                 return Ok(Retry::Pointless);

@@ -14,6 +14,7 @@ fn tokens(rig: &Rig) -> Tokens {
         http: Http::new("1").unwrap(),
         clock: rig.clock.clone(),
         server: Some(server),
+        minute: Duration::from_secs(60),
     };
     Tokens::with_patience(keeping, Duration::from_millis(300))
 }
