@@ -76,7 +76,9 @@ fn page(events: usize) -> String {
     let mut out = String::from(r#"{"moreAvailable":true,"nextStreamPosition":"abc","data":["#);
     for n in 0..events as u64 {
         let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-        let Some((object, action, more)) = TYPES.get(mixed as usize % TYPES.len()) else { continue };
+        let Some((object, action, more)) = TYPES.get(mixed as usize % TYPES.len()) else {
+            continue;
+        };
         let user = mixed % 400;
         let id = 4_000_000_000_000_000 + (mixed % 3_000) * 1_000_003;
         let comma = if n == 0 { "" } else { "," };

@@ -199,7 +199,7 @@ impl User {
 pub(crate) fn after(request: &PlanRequest, page: &UserPage) -> (String, Next) {
     let cursor = requests::account_cursor(request);
     let size = u64::from(requests::users_a_page(request));
-    let number = cursor.offset / size + 1;
+    let number = (cursor.offset / size).saturating_add(1);
     let total = page.total.filter(|&total| total >= 0);
     // Somebody came or went while we read: a user may have slipped past between two pages, and
     // would be taken for gone.
@@ -218,7 +218,8 @@ pub(crate) fn after(request: &PlanRequest, page: &UserPage) -> (String, Next) {
     if last || repeated {
         return (requests::write_account_cursor(&AccountCursor::default()), Next::CaughtUp);
     }
-    let next = AccountCursor { offset: number * size, total, restarts: cursor.restarts };
+    let next =
+        AccountCursor { offset: number.saturating_mul(size), total, restarts: cursor.restarts };
     (requests::write_account_cursor(&next), Next::More)
 }
 

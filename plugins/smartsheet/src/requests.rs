@@ -117,15 +117,16 @@ fn start(request: &PlanRequest) -> EventCursor {
     let mut cursor: EventCursor = cursor(request);
     if request.recover {
         // A clock that runs ahead somewhere must not make us skip what lies between.
-        let newest = request.newest.map(|newest| newest.min(request.now) - OVERLAP);
+        let newest = request.newest.map(|newest| newest.min(request.now).saturating_sub(OVERLAP));
         cursor = EventCursor { since: newest, ..EventCursor::default() };
     }
     if cursor.position.is_some() {
         return cursor;
     }
-    let since = cursor.since.unwrap_or(request.since - ROUNDING);
+    let since = cursor.since.unwrap_or(request.since.saturating_sub(ROUNDING));
     let trouble = request.page_size < IN_TROUBLE;
-    let to = Some(since + WINDOW).filter(|to| trouble && to + ROUNDING < request.now);
+    let to = Some(since.saturating_add(WINDOW))
+        .filter(|to| trouble && to.saturating_add(ROUNDING) < request.now);
     EventCursor { position: None, since: Some(since), to }
 }
 
@@ -170,7 +171,12 @@ fn managed_plan(query: &mut Vec<(String, String)>, settings: &Settings) {
 /// Where to go on after a page, and when.
 pub(crate) fn after_events(request: &PlanRequest, page: &EventPage) -> (String, Next) {
     let start = start(request);
-    let newest = page.batch.integers("time").and_then(|times| times.iter().copied().max());
+    // No event of the future, should one come, may carry the start past those of the present.
+    let newest = page
+        .batch
+        .integers("time")
+        .and_then(|times| times.iter().copied().max())
+        .map(|newest| newest.min(request.now));
     let (next, when) = match &page.position {
         _ if start.to.is_some() && !page.more => after_window(&start, page, newest, request.now),
         Some(position) => {
@@ -203,11 +209,14 @@ fn after_window(
 ) -> (EventCursor, Next) {
     let to = start.to.unwrap_or(now);
     match &page.position {
-        Some(position) if newest.is_some_and(|newest| newest > to + ROUNDING) => (
+        Some(position) if newest.is_some_and(|newest| newest > to.saturating_add(ROUNDING)) => (
             EventCursor { position: Some(position.clone()), ..EventCursor::default() },
             Next::CaughtUp,
         ),
-        _ => (EventCursor { since: Some(to - ROUNDING), ..EventCursor::default() }, Next::More),
+        _ => (
+            EventCursor { since: Some(to.saturating_sub(ROUNDING)), ..EventCursor::default() },
+            Next::More,
+        ),
     }
 }
 
@@ -217,7 +226,7 @@ fn keep(start: EventCursor, newest: Option<i64>) -> EventCursor {
         return start;
     }
     let since = match (start.since, newest) {
-        (Some(since), Some(newest)) => Some(since.max(newest - OVERLAP)),
+        (Some(since), Some(newest)) => Some(since.max(newest.saturating_sub(OVERLAP))),
         (since, _) => since,
     };
     EventCursor { since, ..EventCursor::default() }
@@ -225,7 +234,7 @@ fn keep(start: EventCursor, newest: Option<i64>) -> EventCursor {
 
 fn users(request: &PlanRequest) -> HttpRequest {
     let size = users_a_page(request);
-    let page = account_cursor(request).offset / u64::from(size) + 1;
+    let page = (account_cursor(request).offset / u64::from(size)).saturating_add(1);
     get("/users", vec![pair("include", "lastLogin"), pair("page", page), pair("pageSize", size)])
 }
 
@@ -257,7 +266,7 @@ fn facts(request: &PlanRequest, settings: &Settings) -> HttpRequest {
         Question::WhoAmI => get("/users/me", Vec::new()),
         Question::MayReadEvents => {
             // One event of the last hours is enough to know whether they may be read.
-            let since = time::format(request.now - OVERLAP);
+            let since = time::format(request.now.saturating_sub(OVERLAP));
             let mut query = vec![pair("since", since), pair("maxCount", 1)];
             managed_plan(&mut query, settings);
             get("/events", query)

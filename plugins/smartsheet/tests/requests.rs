@@ -90,6 +90,37 @@ fn without_any_position_the_start_follows_the_events() {
     assert_eq!(query(&then(&second, &page)), "/events?since=2026-11-20T07:00:00Z&maxCount=10000");
 }
 
+/// Times out of all measure neither overflow nor carry the start past the present.
+#[test]
+fn wild_times_do_no_harm() {
+    let first = request("activities", None, "");
+    for time in
+        [json!(i64::MIN), json!(i64::MIN + 1), json!(i64::MAX), json!("9999-01-01T00:00:00Z")]
+    {
+        let event = json!({"eventId": "e", "eventTimestamp": time});
+        let page = answer(&first, json!({"data": [event], "moreAvailable": false}));
+        let next = query(&then(&first, &page));
+        assert!(
+            next.contains("since=2026-11-13T09:30") || next.contains("since=2026-11-20T08:30"),
+            "{next}"
+        );
+    }
+    for wild in [i64::MIN, i64::MAX] {
+        for page_size in [100, 10_000] {
+            let at = PlanRequest {
+                now: wild,
+                since: wild,
+                newest: Some(wild),
+                recover: true,
+                page_size,
+                ..first.clone()
+            };
+            query(&at);
+            query(&PlanRequest { recover: false, ..at });
+        }
+    }
+}
+
 /// More is promised, but the position does not move: asking at once would go on for ever.
 #[test]
 fn a_position_that_does_not_move_is_not_hurried() {
