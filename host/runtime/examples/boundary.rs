@@ -7,9 +7,16 @@
     reason = "a measurement"
 )]
 
+#[path = "../../../plugins/activity/examples/evaluate-speed/made.rs"]
+mod made;
+
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use casbah_model::{Batch, BatchBuilder};
+use casbah_activity::Activity;
+use casbah_model::detector::Detector;
+use casbah_model::{Batch, BatchBuilder, StateKey};
+use casbah_plugin::Native;
 use casbah_runtime::{
     CacheOptions, ConfiguredDetector, DetectorPlugin, Engine, EngineOptions, Limits,
 };
@@ -75,7 +82,59 @@ fn time(times: usize, mut each: impl FnMut()) -> (Duration, Duration) {
 }
 
 fn guest(name: &str) -> &'static [u8] {
-    casbah_plugin_bundle::HOSTILE.iter().find(|guest| guest.name == name).unwrap().bytes
+    let hostile = casbah_plugin_bundle::HOSTILE.iter().find(|guest| guest.name == name);
+    hostile.or_else(|| casbah_plugin_bundle::find(name)).unwrap().bytes
+}
+
+/// Evaluates a stream of batches, carrying the state; the time of all of them.
+fn stream(detector: &dyn Detector, batches: &[Batch]) -> Duration {
+    let mut states: HashMap<StateKey, Vec<u8>> = HashMap::new();
+    let start = Instant::now();
+    for batch in batches {
+        let mut load = |keys: &[StateKey]| {
+            keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
+        };
+        let (keys, outcome) = detector.evaluate(batch, &mut load).unwrap();
+        for (place, state) in outcome.changes {
+            states.insert(keys[place as usize].clone(), state);
+        }
+    }
+    start.elapsed()
+}
+
+/// The `activity` detector with 20 policies, native and in the sandbox, in the same run.
+fn compare(engine: &Engine) {
+    let policies: Vec<String> = (0..20).map(made::policy).collect();
+    let plugin = load(engine, "activity");
+    println!(
+        "activity: load       {:>9.2?}  ({} bytes)",
+        plugin.info().load_time,
+        plugin.info().size
+    );
+    let (typical, _) = time(50, || assert!(load(engine, "activity").info().cached));
+    println!("activity: from cache {typical:>9.2?}");
+    let (typical, worst) = time(300, || {
+        plugin.configure(policies.clone()).unwrap();
+    });
+    println!("activity: configure 20 policies, instance included {typical:.2?}  max {worst:.2?}");
+    let sandboxed = plugin.configure(policies.clone()).unwrap();
+    let native = Native::<Activity>::configure(&policies).unwrap();
+    for rows in [256, 1024, 4096] {
+        let (mut numbers, mut sequence, mut time) = (made::Numbers::new(), 0, 1_790_000_000_000);
+        let batches: Vec<Batch> = (0..131_072 / rows)
+            .map(|_| made::batch(&mut numbers, rows, &mut sequence, &mut time))
+            .collect();
+        let mut best = [Duration::MAX; 2];
+        for _ in 0..5 {
+            best[0] = best[0].min(stream(&native, &batches));
+            best[1] = best[1].min(stream(&sandboxed, &batches));
+        }
+        let [native, sandboxed] = best.map(|best| best.as_secs_f64() * 1e9 / 131_072.0);
+        println!(
+            "activity: {rows:>5} rows, 20 policies: native {native:.0} ns, sandbox {sandboxed:.0} ns an activity, {:.2} times",
+            sandboxed / native
+        );
+    }
 }
 
 fn load(engine: &Engine, name: &str) -> DetectorPlugin {
@@ -126,5 +185,6 @@ fn main() {
         evaluate(&detector, &batch);
     });
     println!("panic and next batch {typical:>9.2?}  max {worst:.2?}");
+    compare(&engine);
     std::fs::remove_dir_all(&folder).unwrap();
 }

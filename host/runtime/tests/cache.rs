@@ -1,6 +1,6 @@
 //! The cache of compiled code: what is beyond doubt is used, everything else is compiled anew.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -312,3 +312,47 @@ fn a_full_pool_makes_callers_wait() {
         }
     });
 }
+
+/// Lines of log are for people: few, short, and nothing in them that moves a cursor.
+#[test]
+fn the_log_is_bounded_and_clean() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .with_ansi(false)
+        .without_time()
+        .with_writer({
+            let log = log.clone();
+            move || log.clone()
+        })
+        .finish();
+    let outcome =
+        tracing::subscriber::with_default(subscriber, || attack("finish", "log-flood").unwrap().1);
+    assert_eq!(outcome.findings.len(), 1, "a flood of log is no failure");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("casbah::plugin")).collect();
+    assert_eq!(lines.len(), 101, "100 lines, and one that says that the rest is dropped");
+    assert!(
+        lines[0].contains("plugin=\"hostile\"") || lines[0].contains("plugin=hostile"),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[0].contains("0\u{fffd}[2Jxxx") && lines[100].contains("further lines"));
+    for line in lines {
+        assert!(line.len() < 1200 && !line.contains(char::is_control), "{line:?}");
+    }
+}
+
+/// Where a test collects what is logged.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

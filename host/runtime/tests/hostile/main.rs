@@ -3,7 +3,7 @@
 //! Guests in Rust are in `tests/hostile`; what no compiler would produce is written by hand in
 //! `forged`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "tests")]
 
 mod adapters;
 mod detectors;
