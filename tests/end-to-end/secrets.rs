@@ -9,6 +9,9 @@ use smartsheet_sim::{Config, Plan, Rate, Sim, World};
 
 const SECRET: &str = "canary0client0secret0000";
 
+/// Everything that the parts that handle tokens could say, and those below them.
+const LOG: &str = "debug,casbah_connect=trace,hyper=trace,hyper_util=trace,reqwest=trace";
+
 fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -37,7 +40,7 @@ fn no_secret_is_found_on_disk_or_in_a_log() {
     let sim = Sim::start(config).unwrap();
 
     let casbah = Casbah::new();
-    let (base, api) = (sim.sign_in_url(), sim.api_base());
+    let (base, api) = (sim.base_url(), sim.api_base());
     let child = casbah
         .command(&[
             "connect",
@@ -66,7 +69,7 @@ fn no_secret_is_found_on_disk_or_in_a_log() {
     assert!(connected.status.success(), "{out}\n{logs}");
 
     let mut tokens = sim.live_tokens();
-    let run = casbah.run(&["run", "--once", "--log", "trace"]);
+    let run = casbah.run(&["run", "--once", "--log", LOG]);
     let (out, log) = texts(&run);
     assert!(run.status.success(), "{out}\n{log}");
     logs.push_str(&log);
@@ -93,15 +96,15 @@ fn free_port() -> u16 {
 /// Plays the browser: opens the address that `connect` prints first.
 fn consent(mut child: std::process::Child) -> std::process::Output {
     use std::io::{BufRead, BufReader, Read};
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut address = String::new();
-    out.read_line(&mut address).unwrap();
     let mut talk = child.stderr.take().unwrap();
     let talk = std::thread::spawn(move || {
         let mut text = Vec::new();
         talk.read_to_end(&mut text).unwrap();
         text
     });
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut address = String::new();
+    out.read_line(&mut address).unwrap();
     if !address.trim().is_empty() {
         crate::support::visit(address.trim());
     }

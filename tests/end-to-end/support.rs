@@ -80,7 +80,7 @@ impl Casbah {
     /// Connects with the personal token, without a rate limit worth the name.
     #[track_caller]
     pub(crate) fn connect(&self, sim: &Sim, name: &str) {
-        let (base, api) = (sim.sign_in_url(), sim.api_base());
+        let (base, api) = (sim.base_url(), sim.api_base());
         let output = self
             .command(&[
                 "connect",

@@ -86,7 +86,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn log(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| {
+    // The compiler of plugins tells every step it takes; whoever wants that asks for it by name.
+    const HUSHED: &str = "cranelift_codegen=warn,cranelift_frontend=warn,regalloc2=warn,\
+        wasmtime=warn,wasmtime_environ=warn,wasmtime_internal_cranelift=warn,wasmtime_internal_jit_icache_coherence=warn";
+    let filter = EnvFilter::try_new(format!("{HUSHED},{filter}")).with_context(|| {
         format!("`{filter}` is not a log filter\nhint: try `info`, or `casbah_connect=debug`")
     })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
