@@ -369,11 +369,22 @@ struct Known<'a> {
     external: Option<bool>,
 }
 
-/// A cell to be filled in a text column: by a word, where it is absent or holds just the id.
-struct Fill {
-    column: &'static str,
-    row: usize,
-    word: Word,
+/// Cells to be written, by column. There are only a few columns.
+struct Fills<T>(Vec<(&'static str, Vec<(usize, T)>)>);
+
+impl<T> Fills<T> {
+    fn push(&mut self, column: &'static str, row: usize, value: T) {
+        match self.0.iter_mut().find(|(name, _)| *name == column) {
+            Some((_, cells)) => cells.push((row, value)),
+            None => self.0.push((column, vec![(row, value)])),
+        }
+    }
+
+    /// New columns come in a fixed order, so that the same input makes the same batch.
+    fn sorted(mut self) -> Vec<(&'static str, Vec<(usize, T)>)> {
+        self.0.sort_by_key(|(column, _)| *column);
+        self.0
+    }
 }
 
 /// One pass over a batch. Values are gathered first and written last, because the dictionary can't
@@ -383,11 +394,11 @@ struct Join<'a, 'b> {
     batch: &'b mut Batch,
     words: Words,
     /// By text id of the id.
-    known: HashMap<TextId, Known<'a>>,
+    known: hashbrown::HashMap<TextId, Known<'a>>,
     /// By text id of an e-mail address: in lower case, its domain, whether it is outside.
-    addresses: HashMap<TextId, (Word, Word, Option<bool>)>,
-    texts: Vec<Fill>,
-    flags: Vec<(&'static str, usize, bool)>,
+    addresses: hashbrown::HashMap<TextId, (Word, Word, Option<bool>)>,
+    texts: Fills<Word>,
+    flags: Fills<bool>,
     names: Vec<(usize, Word)>,
 }
 
@@ -397,10 +408,10 @@ impl<'a, 'b> Join<'a, 'b> {
             accounts,
             batch,
             words: Words::default(),
-            known: HashMap::new(),
-            addresses: HashMap::new(),
-            texts: Vec::new(),
-            flags: Vec::new(),
+            known: hashbrown::HashMap::new(),
+            addresses: hashbrown::HashMap::new(),
+            texts: Fills(Vec::new()),
+            flags: Fills(Vec::new()),
             names: Vec::new(),
         }
     }
@@ -455,13 +466,13 @@ impl<'a, 'b> Join<'a, 'b> {
 
     fn fill(&mut self, column: &'static str, row: usize, word: Word) {
         if word != 0 {
-            self.texts.push(Fill { column, row, word });
+            self.texts.push(column, row, word);
         }
     }
 
     fn flag(&mut self, column: &'static str, row: usize, value: Option<bool>) {
         if let Some(value) = value {
-            self.flags.push((column, row, value));
+            self.flags.push(column, row, value);
         }
     }
 
@@ -584,29 +595,21 @@ impl<'a, 'b> Join<'a, 'b> {
         let Self { batch, mut words, texts, flags, names, .. } = self;
         words.settle(&mut batch.texts);
         let rows = batch.len();
-        let mut fills: HashMap<&'static str, Vec<(usize, TextId)>> = HashMap::new();
-        for Fill { column, row, word } in texts {
-            fills.entry(column).or_default().push((row, words.id(word)));
-        }
-        for (column, cells) in sorted(fills) {
+        for (column, cells) in texts.sorted() {
             let mut values = match batch.column(column) {
                 None => vec![0; rows],
                 Some(Values::Text(values)) => values.clone(),
                 // A plugin's column of another type is the app's word, however odd.
                 Some(_) => continue,
             };
-            for (row, id) in cells {
+            for (row, word) in cells {
                 if let Some(cell) = values.get_mut(row) {
-                    *cell = id;
+                    *cell = words.id(word);
                 }
             }
             batch.set_column(column, Values::Text(values));
         }
-        let mut fills: HashMap<&'static str, Vec<(usize, bool)>> = HashMap::new();
-        for (column, row, value) in flags {
-            fills.entry(column).or_default().push((row, value));
-        }
-        for (column, cells) in sorted(fills) {
+        for (column, cells) in flags.sorted() {
             let mut values = match batch.column(column) {
                 None => vec![ABSENT_INTEGER; rows],
                 Some(Values::Integer(values)) => values.clone(),
@@ -641,13 +644,6 @@ impl<'a, 'b> Join<'a, 'b> {
             }
         }
     }
-}
-
-/// New columns in a fixed order, so that the same input makes the same batch.
-fn sorted<T>(fills: HashMap<&'static str, Vec<T>>) -> Vec<(&'static str, Vec<T>)> {
-    let mut fills: Vec<_> = fills.into_iter().collect();
-    fills.sort_by_key(|(column, _)| *column);
-    fills
 }
 
 fn at(ids: &[TextId], row: usize) -> TextId {

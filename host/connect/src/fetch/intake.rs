@@ -1,12 +1,12 @@
 //! From a page to the log: drop what is there already, join with accounts, commit.
 
-use std::collections::HashSet;
 use std::hash::Hasher as _;
 use std::sync::{Arc, PoisonError};
 
 use casbah_model::adapter::Next;
 use casbah_model::table::{ABSENT_INTEGER, Batch};
 use casbah_store::{Commit, NewBlock, Records};
+use hashbrown::HashSet;
 use siphasher::sip::SipHasher13;
 
 use super::Shared;

@@ -20,7 +20,7 @@ pub struct Pace {
     pub slow: Duration,
     /// Once caught up; what the adapter says when `None`.
     pub interval: Option<Duration>,
-    /// No wait that an adapter asks for is longer.
+    /// No wait that an app or an adapter asks for is longer.
     pub longest: Duration,
 }
 
@@ -45,8 +45,6 @@ const NONSENSE: u32 = 3;
 const GROW: u32 = 10;
 /// However often growing was in vain, it is tried again after so many pages.
 const LONGEST_GROW: u32 = 640;
-/// Nobody is waited for longer than this on their word alone.
-const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What to do after a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +135,7 @@ impl Pacer {
     /// No page came. Token failures and sizes are seen to before this is asked.
     pub(super) fn failure(&mut self, failure: &Failure, can_recover: bool) -> Step {
         self.failures = self.failures.saturating_add(1);
-        let asked = failure.retry_after.map(|ms| Duration::from_millis(ms).min(LONGEST));
+        let asked = failure.retry_after.map(|ms| Duration::from_millis(ms).min(self.pace.longest));
         let step = |action, report| Step { action, report };
         match failure.class.as_str() {
             class::RECONNECT => step(Action::End, Some(State::ReconnectNeeded)),
@@ -265,7 +263,7 @@ mod tests {
                 Some(Action::Pause(pause, _) | Action::Close(pause)) => pause,
                 other => panic!("{other:?}"),
             };
-            let asked = asked.map(|ms| Duration::from_millis(ms).min(LONGEST));
+            let asked = asked.map(|ms| Duration::from_millis(ms).min(pace.longest));
             prop_assert!(pause >= asked.unwrap_or(pace.base / 10).min(pace.base / 10));
             prop_assert!(pause >= asked.unwrap_or_default());
             prop_assert!(pause <= asked.unwrap_or_default().max(pace.throttled) + pace.cap);
