@@ -23,6 +23,7 @@ use crate::files::Files;
 use crate::identity::{Identity, Lock};
 use crate::journal::{AppendError, Journal, MOST_PAYLOAD, Op, journal_name};
 use crate::log::{Located, Log, TailBlock};
+use crate::merge::merge;
 use crate::opening::{self, Opened};
 use crate::segment::{Place, read_block, segment_folder, segment_name, write_segment};
 use crate::snapshot::{LogState, Truth, snapshot_name, write_snapshot};
@@ -436,7 +437,8 @@ impl Engine {
             return Ok(());
         };
         let name = segment_name(tenant.as_str(), first);
-        let written = write_segment(&*self.files, self.identity.salt, tenant.as_str(), &tail);
+        let merged = merge(&tail, self.options.compression);
+        let written = write_segment(&*self.files, self.identity.salt, tenant.as_str(), &merged);
         let (bytes, places) =
             written.map_err(|error| StoreError::io("write", &self.files.shown(&name), error))?;
         let request = Request::Seal { first, blocks: tail.len(), bytes, places: places.into() };
@@ -693,7 +695,8 @@ impl Store for Engine {
             let Some(located) = self.locate(tenant, sequence) else { return Ok(None) };
             let info = located.info();
             let cached = lock(&self.cache).get(tenant, info.first_sequence);
-            if let Some(batch) = cached {
+            // Under the same number, a smaller block may have been there before it was merged.
+            if let Some(batch) = cached.filter(|batch| batch.rows == info.rows) {
                 return Ok(Some(LogBlock { info, batch }));
             }
             let Some(bytes) = self.load(tenant, &located)? else { continue };
@@ -711,18 +714,31 @@ impl Store for Engine {
     }
 
     fn raw(&self, tenant: &TenantName, block: &BlockInfo) -> Result<Records, StoreError> {
-        let located = self.locate(tenant, block.first_sequence);
-        if let Some(located) = located.filter(|located| located.info() == *block)
-            && let Some(bytes) = self.load(tenant, &located)?
-        {
-            return Packed::read(&bytes)
+        let gone = || {
+            StoreError::new(
+                StoreErrorKind::Invalid,
+                format!("the log has no block at {} any more", block.first_sequence),
+            )
+        };
+        loop {
+            let located = self.locate(tenant, block.first_sequence).ok_or_else(gone)?;
+            let info = located.info();
+            let before = block.first_sequence.checked_sub(info.first_sequence);
+            let before = before.filter(|_| block.end_sequence() <= info.end_sequence());
+            let before = before.ok_or_else(gone)? as usize;
+            let Some(bytes) = self.load(tenant, &located)? else { continue };
+            let records = Packed::read(&bytes)
                 .and_then(|packed| packed.raw())
-                .map_err(|damage| self.damaged(tenant, &located, &damage));
+                .map_err(|damage| self.damaged(tenant, &located, &damage))?;
+            if info == *block || records.is_empty() {
+                return Ok(records);
+            }
+            let mut part = Records::new();
+            records.iter().skip(before).take(block.rows as usize).for_each(|record| {
+                part.push(record);
+            });
+            return Ok(part);
         }
-        Err(StoreError::new(
-            StoreErrorKind::Invalid,
-            format!("the log has no block at {} any more", block.first_sequence),
-        ))
     }
 
     fn seen(&self, tenant: &TenantName, marks: &[u64]) -> Vec<bool> {

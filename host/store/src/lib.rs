@@ -17,6 +17,7 @@ mod fold;
 mod identity;
 mod journal;
 mod log;
+mod merge;
 mod opening;
 mod seen;
 mod segment;
@@ -101,7 +102,7 @@ pub trait Store: Send + Sync {
     fn blocks(&self, tenant: &TenantName) -> Vec<BlockInfo>;
 
     /// The raw records of a block, one a row, or none when none were given. A block that retention
-    /// took away meanwhile is `Invalid`.
+    /// took away meanwhile is `Invalid`; one that became part of a larger block is found there.
     ///
     /// # Errors
     /// When a segment cannot be read or is damaged.

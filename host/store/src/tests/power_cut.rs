@@ -423,16 +423,24 @@ fn run(seed: u64, cuts: u64, ignored_syncs: Option<&'static str>) -> Tally {
 
 const CUTS: u64 = 25;
 
-fn seeds(from: u64, count: u64) -> Vec<u64> {
-    match std::env::var("CASBAH_POWER_SEED") {
-        Ok(seed) => vec![seed.parse().expect("CASBAH_POWER_SEED is a number")],
-        Err(_) => (from..from + count).collect(),
+/// The seeds to run, and whether they are the usual ones.
+fn seeds(from: u64, count: u64) -> (Vec<u64>, bool) {
+    if let Ok(seed) = std::env::var("CASBAH_POWER_SEED") {
+        return (vec![seed.parse().expect("CASBAH_POWER_SEED is a number")], false);
     }
+    if let Ok(range) = std::env::var("CASBAH_POWER_SEEDS") {
+        let (other, count) = range.split_once(',').expect("CASBAH_POWER_SEEDS is `from,count`");
+        let other: u64 = other.parse().expect("CASBAH_POWER_SEEDS begins with a number");
+        let count: u64 = count.parse().expect("CASBAH_POWER_SEEDS ends with a number");
+        return ((from + other..from + other + count).collect(), false);
+    }
+    ((from..from + count).collect(), true)
 }
 
 fn run_all(from: u64, count: u64) {
     let mut total = Tally::default();
-    for seed in seeds(from, count) {
+    let (seeds, usual) = seeds(from, count);
+    for seed in seeds {
         let tally = run(seed, CUTS, None);
         total.cuts += tally.cuts;
         total.acknowledged += tally.acknowledged;
@@ -448,7 +456,7 @@ fn run_all(from: u64, count: u64) {
         total.snapshots += tally.snapshots;
     }
     eprintln!("{total:?}");
-    if std::env::var_os("CASBAH_POWER_SEED").is_none() {
+    if usual {
         let all = [
             total.acknowledged,
             total.uncertain_kept,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use casbah_model::TenantName;
 
-use super::{block, row_mark};
+use super::{block, row_id, row_mark, row_raw};
 use crate::error::StoreErrorKind;
 use crate::sim::Random;
 use crate::types::{Commit, Options, ScanRange, Stats, Table};
@@ -120,7 +120,7 @@ fn a_damaged_view_is_built_again() {
     let mut rebuilt = 0;
     let dir = tempfile::tempdir().unwrap();
     let mut number = 0;
-    for round in 0..300 {
+    for round in 0..240 {
         let store = opened(dir.path());
         rebuilt += u64::from(store.stats().view_rebuilt.is_some());
         assert_eq!(entries(&store), expected, "round {round}");
@@ -142,7 +142,7 @@ fn a_damaged_view_is_built_again() {
             damage(dir.path(), &mut random);
         }
     }
-    assert!((150..300).contains(&rebuilt), "{rebuilt} rebuilt");
+    assert!((110..240).contains(&rebuilt), "{rebuilt} rebuilt");
     let store = opened(dir.path());
     assert_eq!(store.check(&|_| {}).unwrap().findings, []);
 }
@@ -277,14 +277,46 @@ fn retention_gives_the_space_back() {
     assert_eq!(before - after, retained.bytes);
     let range = store.log_range(&tenant());
     assert_eq!(range, retained.activities + 1..20_001);
-    assert!(
-        store.blocks(&tenant()).iter().skip(20).all(|block| block.max_time >= 100_000 - 20_000)
-    );
+    assert!(store.blocks(&tenant()).iter().all(|block| block.max_time >= 100_000));
     let first = store.read(&tenant(), 1).unwrap().unwrap();
     assert_eq!(first.info.first_sequence, range.start);
     store.close().unwrap();
     drop(store);
     assert_eq!(opened(dir.path()).log_range(&tenant()), range);
+}
+
+/// Blocks that a quiet app filled with a few rows each are merged when they are sealed; rows, raw
+/// records and numbers stay, also for whoever still has the old description of a block.
+#[test]
+fn small_blocks_are_merged_when_they_are_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { seal_bytes: 300_000, ..Options::default() };
+    let store = open(dir.path(), options, &|_| {}).unwrap();
+    let mut number = 0;
+    let mut bytes_before = 0;
+    let mut old = Vec::new();
+    while store.stats().segments == 0 {
+        bytes_before = store.blocks(&tenant()).iter().map(|block| block.bytes).sum();
+        old = store.blocks(&tenant());
+        let rows: Vec<(u64, i64)> = (number + 1..number + 4).map(|n| (n, n as i64)).collect();
+        number += 3;
+        store.commit(&tenant(), Commit::new().append(block(&rows))).unwrap();
+        store.read(&tenant(), number).unwrap();
+    }
+    let blocks = store.blocks(&tenant());
+    let bytes: u64 = blocks.iter().map(|block| block.bytes).sum();
+    assert!(blocks.len() < 10 && bytes * 4 < bytes_before, "{bytes} of {bytes_before} bytes");
+    for sequence in [1, 2, number / 2, number] {
+        let block = store.read(&tenant(), sequence).unwrap().unwrap();
+        let row = (sequence - block.info.first_sequence) as usize;
+        assert_eq!(block.batch.text("id", row), row_id(sequence));
+    }
+    for info in [old[0], old[1], old[old.len() / 2]] {
+        let raw = store.raw(&tenant(), &info).unwrap();
+        let expected: Vec<String> =
+            (info.first_sequence..info.end_sequence()).map(row_raw).collect();
+        assert!(raw.iter().eq(expected.iter().map(String::as_bytes)));
+    }
 }
 
 /// sled gives nothing back; compacting must, without losing an entry, while others read.
