@@ -58,6 +58,7 @@ pub struct Engine {
     journal: Mutex<Journal>,
     upkeep: Mutex<Upkeep>,
     commits: AtomicU64,
+    snapshot_bytes: AtomicU64,
     syncs: AtomicU64,
     rebuilt: Option<String>,
     lock: Mutex<Option<Lock>>,
@@ -108,7 +109,6 @@ struct Accepted {
 struct Upkeep {
     /// Number of the last snapshot, 0 for none.
     snapshot: u64,
-    snapshot_bytes: u64,
     /// Length of the journal before which nothing is tried again.
     pause: u64,
 }
@@ -170,7 +170,8 @@ impl Engine {
             queue: Mutex::default(),
             turn: Condvar::new(),
             journal: Mutex::new(journal),
-            upkeep: Mutex::new(Upkeep { snapshot, snapshot_bytes, pause: 0 }),
+            upkeep: Mutex::new(Upkeep { snapshot, pause: 0 }),
+            snapshot_bytes: AtomicU64::new(snapshot_bytes),
             commits: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             rebuilt,
@@ -480,7 +481,7 @@ impl Engine {
         let salt = self.identity.salt;
         let bytes = write_snapshot(&*self.files, salt, number, &logs, &mut entries)?;
         let before = std::mem::replace(&mut upkeep.snapshot, number);
-        upkeep.snapshot_bytes = bytes;
+        self.snapshot_bytes.store(bytes, Ordering::Relaxed);
         let mut gone: Vec<String> =
             lock(&self.journal).forget_older().into_iter().map(journal_name).collect();
         if before != 0 {
@@ -788,7 +789,7 @@ impl Store for Engine {
         }
         drop(log);
         stats.journal_bytes = lock(&self.journal).bytes();
-        stats.snapshot_bytes = lock(&self.upkeep).snapshot_bytes;
+        stats.snapshot_bytes = self.snapshot_bytes.load(Ordering::Relaxed);
         stats.view_bytes = self.views.bytes();
         stats.commits = self.commits.load(Ordering::Relaxed);
         stats.syncs = self.syncs.load(Ordering::Relaxed);
@@ -826,7 +827,7 @@ impl Store for Engine {
             return Ok(());
         }
         let journal = lock(&self.journal).bytes();
-        let cheap = upkeep.snapshot_bytes <= journal.saturating_mul(4);
+        let cheap = self.snapshot_bytes.load(Ordering::Relaxed) <= journal.saturating_mul(4);
         let done = if journal >= CLOSING_JOURNAL_BYTES && cheap {
             self.snapshot(&mut upkeep)
         } else {

@@ -412,27 +412,31 @@ fn find_frame(window: &mut Window<'_>, salt: u32, bad: u64) -> io::Result<Option
     while at + FRAME_HEADER_LEN as u64 <= window.len {
         window.at = at;
         let chunk = (window.len - at).min(1 << 20) as usize;
-        let Some(bytes) = window.get(chunk)? else { break };
-        let found = bytes.windows(4).position(|four| four == FRAME_MAGIC);
-        let Some(found) = found else {
-            at += chunk.saturating_sub(3).max(1) as u64;
-            continue;
-        };
-        at += found as u64;
-        window.at = at;
-        let number = match window.get(FRAME_HEADER_LEN)? {
-            Some(header) => {
+        let bytes = window.get(chunk)?.unwrap_or_default();
+        let hits: Vec<u64> = bytes
+            .windows(4)
+            .zip(at..)
+            .filter(|(four, _)| *four == FRAME_MAGIC)
+            .map(|(_, hit)| hit)
+            .collect();
+        for hit in hits {
+            window.at = hit;
+            let number = window.get(FRAME_HEADER_LEN)?.and_then(|header| {
                 let mut input = Input::new(header);
-                let _ = input.take(8);
-                input.u64().unwrap_or(0)
+                input.take(8).ok()?;
+                input.u64().ok()
+            });
+            // Somebody may have put many such beginnings into a value: look at few of them closely.
+            let near = number.filter(|&number| number > bad && number - bad < 1 << 20);
+            if let Some(number) = near
+                && good_frame(window, salt, number)?.is_some()
+            {
+                window.at = from;
+                return Ok(Some(hit));
             }
-            None => break,
-        };
-        if number > bad && good_frame(window, salt, number)?.is_some() {
-            window.at = from;
-            return Ok(Some(at));
         }
-        at += 1;
+        // A beginning may lie across two chunks.
+        at += chunk.saturating_sub(3).max(1) as u64;
     }
     window.at = from;
     Ok(None)

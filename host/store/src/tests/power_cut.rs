@@ -11,7 +11,7 @@ use casbah_model::TenantName;
 use super::{block, row_id, row_mark, row_raw};
 use crate::engine::Engine;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::sim::{Cut, Faults, Random, SimFiles, SimViews, ViewFate};
+use crate::sim::{Cut, FOLDERS, Faults, Random, SimFiles, SimViews, ViewFate};
 use crate::types::{Commit, Options, ScanRange, Table};
 use crate::{Files, Store};
 
@@ -487,10 +487,10 @@ fn five_thousand_other_cuts_lose_nothing() {
 }
 
 /// The test above can fail: a store that does not sync its journal is found out, and so is one that
-/// does not sync its snapshots or its segments.
+/// does not sync its snapshots, its segments, or the names of files.
 #[test]
 fn a_forgotten_sync_is_found() {
-    for forgotten in ["journal", "snapshot", "log/"] {
+    for forgotten in ["journal", "snapshot", "log/", FOLDERS] {
         let found = (1..40)
             .any(|seed| std::panic::catch_unwind(|| run(seed, CUTS, Some(forgotten))).is_err());
         assert!(found, "nobody noticed that `{forgotten}` was not synced");

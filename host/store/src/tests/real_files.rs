@@ -164,6 +164,42 @@ fn an_undamaged_view_is_not_built_again() {
     }
 }
 
+/// Protects against power cuts and copies: a view that may have lost what was not synced is not
+/// trusted, however well it looks, and `stats` says why.
+#[test]
+fn a_view_of_another_start_or_folder_is_not_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let reopened = |change: &dyn Fn(String) -> String| {
+        let store = opened(dir.path());
+        store.commit(&tenant(), Commit::new().put(Table::State, "key", "value")).unwrap();
+        drop(store);
+        let marker = dir.path().join("view");
+        fs::write(&marker, change(fs::read_to_string(&marker).unwrap())).unwrap();
+        let store = opened(dir.path());
+        assert_eq!(store.get(&tenant(), Table::State, b"key").unwrap().unwrap(), b"value");
+        store.stats().view_rebuilt
+    };
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let other_start = |text: String| text.replace(boot.trim(), "another start");
+    let told = [
+        reopened(&|text| text),
+        reopened(&other_start),
+        reopened(&|text| text.replace("identity ", "identity 7")),
+        reopened(&|text| text.replace("view 1", "view 2")),
+        reopened(&|text| text.replace("folder ", "folder 9")),
+        reopened(&|text| text.replace("closed no", "closed 01234567")),
+    ];
+    let told: Vec<String> = told.into_iter().map(|why| why.unwrap_or("kept".to_owned())).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    kept
+    the machine stopped without closing it
+    its folder is a copy
+    its marker makes no sense
+    its folder is gone
+    its files were changed after it was closed
+    ");
+}
+
 const CHILD: &str = "CASBAH_STORE_TEST_CHILD";
 
 /// Not a test of its own: what the killed process does. It commits without end and says what was
