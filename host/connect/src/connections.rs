@@ -337,7 +337,8 @@ impl Connections {
     }
 
     /// Ends the grant at the app, then forgets connection, secrets, positions and accounts. What is
-    /// in the log stays until retention takes it.
+    /// in the log stays until retention takes it. Stop its fetch before: one that is still under way
+    /// would write its position again.
     ///
     /// # Errors
     /// As [`Connections::get`]. That the app could not be told is no error, but in the result.

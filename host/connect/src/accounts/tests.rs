@@ -353,3 +353,34 @@ proptest! {
         prop_assert_eq!(joined(&accounts, &slices), expected);
     }
 }
+
+/// Prints what the join costs; run it with `--release --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn the_cost_of_the_join() {
+    let mut accounts = Accounts::new(&[]);
+    for n in 0..400 {
+        accounts.put(account(&n.to_string(), &format!("user{n}@acme.example"), Some(false)));
+    }
+    let mut builder = BatchBuilder::new();
+    for n in 0..10_000_i64 {
+        builder.begin_row();
+        builder.text("id", &format!("2.1.{:0>46}", n * 7919));
+        builder.text("actor.id", &(n % 400).to_string());
+        builder.text("actor", &(n % 400).to_string());
+        builder.text("object", &(4_583_614_634_583_940_i64 + n % 3000).to_string());
+        if n % 10 == 0 {
+            builder.text("recipient.id", &(n % 500).to_string());
+            builder.text("recipient.kind", "user");
+        }
+    }
+    let batch = builder.finish();
+    let mut best = f64::MAX;
+    for _ in 0..20 {
+        let mut batch = batch.clone();
+        let started = std::time::Instant::now();
+        accounts.join(&mut batch, "toy", &"acme".parse().unwrap(), 5);
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    println!("{:.0} ns an activity", best * 1e9 / 10_000.0);
+}

@@ -6,3 +6,5 @@ mod kit;
 mod rate;
 #[cfg(test)]
 mod road;
+#[cfg(test)]
+mod speed;

@@ -87,8 +87,8 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
-/// A real sign-in, refreshes, an app that repeats and refuses tokens, and dead ends: afterwards no
-/// token that was ever good, no code, no client secret and no PKCE verifier is in any file or log.
+/// A real sign-in, refreshes, an app that refuses tokens, and dead ends: afterwards no access or
+/// refresh token that was ever seen to be good, and no client secret, is in any file or log.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_is_in_any_file_or_log() {
     let log = log();
