@@ -15,7 +15,9 @@ use crate::log::TailBlock;
 use crate::types::{NewBlock, Records};
 use crate::wire::Damage;
 
-/// Blocks of so many rows are left as they are, and smaller ones are gathered until they have them.
+/// Blocks of so many rows are left as they are: merging them gains little.
+const LARGE_ROWS: u32 = 500;
+/// Smaller ones are gathered until they have so many rows.
 const ENOUGH_ROWS: u32 = 2_000;
 
 /// The blocks with the small ones among them merged. What cannot be merged stays as it is.
@@ -25,11 +27,11 @@ pub(crate) fn merge(blocks: &[TailBlock], level: i32) -> Vec<TailBlock> {
     for block in blocks {
         let rows: u32 = group.iter().map(|block| block.info.rows).sum();
         let alike = group.last().is_none_or(|last| (last.marks == 0) == (block.marks == 0));
-        let fits = block.info.rows < ENOUGH_ROWS && rows < ENOUGH_ROWS;
+        let fits = block.info.rows < LARGE_ROWS && rows < ENOUGH_ROWS;
         if !fits || !alike {
             close(&mut group, &mut out, level);
         }
-        if block.info.rows < ENOUGH_ROWS {
+        if block.info.rows < LARGE_ROWS {
             group.push(block);
         } else {
             out.push(block.clone());
@@ -298,7 +300,7 @@ mod tests {
     fn small_blocks_become_few() {
         let mut random = Random::new(2);
         let mut next = 1;
-        let sizes = [3, 700, 700, 700, 5_000, 1, 2, 3, 2_000, 4];
+        let sizes = [3, 400, 499, 499, 499, 400, 5_000, 1, 2, 3, 500, 4];
         let blocks: Vec<TailBlock> = sizes
             .iter()
             .map(|&rows| {
@@ -313,7 +315,7 @@ mod tests {
             .collect();
         let merged = merge(&blocks, 1);
         let rows: Vec<u32> = merged.iter().map(|block| block.info.rows).collect();
-        assert_eq!(rows, [2_103, 5_000, 6, 2_000, 4]);
+        assert_eq!(rows, [2_300, 5_000, 6, 500, 4]);
         let mut at = 1;
         for block in &merged {
             assert_eq!(block.info.first_sequence, at);
@@ -323,6 +325,6 @@ mod tests {
             blocks.iter().flat_map(TailBlock::mark_list).collect()
         };
         assert_eq!(marks(&blocks), marks(&merged));
-        assert_eq!((merged[0].info.min_time, merged[0].info.max_time), (1, 1_409));
+        assert_eq!((merged[0].info.min_time, merged[0].info.max_time), (1, 1_906));
     }
 }
