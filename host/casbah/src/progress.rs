@@ -91,6 +91,12 @@ impl Status {
         })
     }
 
+    /// Shows that a connection can't be fetched at all.
+    pub(crate) fn trouble(&self, connection: &ConnectionName, text: &str) {
+        let mut lines = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.show(connection.as_str(), text, true);
+    }
+
     /// Shows how the evaluation does.
     pub(crate) fn evaluation(&self, groups: &[EvaluatorStatus]) {
         let mut lines = self.shared.lock().unwrap_or_else(PoisonError::into_inner);

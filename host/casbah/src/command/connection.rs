@@ -1,6 +1,7 @@
 //! `casbah connection`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use casbah_connect::{ConnectionReport, Removal};
@@ -11,6 +12,9 @@ use crate::cli::{ConnectionCommand, Format};
 use crate::command::{Found, Opened};
 use crate::output::{Output, span};
 use crate::plugins::Plugins;
+
+/// How long a fetch may take to stop before its connection is removed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(
     command: &ConnectionCommand,
@@ -59,6 +63,17 @@ pub(crate) async fn run(
                         "the app can't be reached, so the token of `{name}` can't be revoked:\n{report}\nhint: --force forgets it all the same"
                     );
                 }
+            }
+            // A fetch that is under way would write its position back behind the removal.
+            connections.set_enabled(tenant, name, false)?;
+            let patience = Instant::now() + PATIENCE;
+            while opened.is_fetching(name) {
+                if Instant::now() > patience {
+                    bail!(
+                        "connection `{name}` is still being fetched; it is disabled now\nhint: try again in a moment"
+                    );
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             match connections.remove(tenant, name, adapter.description()).await? {
                 Removal::Revoked => output.say(&format!("connection `{name}` is revoked and removed")),

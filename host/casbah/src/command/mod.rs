@@ -13,13 +13,14 @@ pub(crate) mod scan;
 pub(crate) mod store;
 pub(crate) mod when;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use casbah_connect::vault::{Vault, VaultKey};
 use casbah_connect::{Clock, Connections, Http};
-use casbah_model::TenantName;
+use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{Options, SledStore, Store};
 
 use crate::config::Config;
@@ -38,6 +39,8 @@ pub(crate) struct Opened {
     pub(crate) tenant: TenantName,
     /// The connections of all tenants.
     pub(crate) connections: Connections,
+    /// Connections that this process is fetching right now.
+    pub(crate) fetching: Arc<Mutex<BTreeSet<ConnectionName>>>,
 }
 
 /// Whether a data folder may be made.
@@ -76,7 +79,12 @@ impl Opened {
             http,
             Clock::new(),
         );
-        Ok(Self { store, tenant: config.tenant.clone(), connections })
+        Ok(Self { store, tenant: config.tenant.clone(), connections, fetching: Arc::default() })
+    }
+
+    /// Whether this process is fetching a connection.
+    pub(crate) fn is_fetching(&self, name: &ConnectionName) -> bool {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     /// The same for another tenant.

@@ -1,12 +1,12 @@
 //! `casbah run`: fetches every enabled connection, evaluates the log, answers other commands.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use casbah_connect::fetch::{Ended, Fetch, Fetched};
-use casbah_connect::{ConnectError, Connection, Stop, StopHandle};
+use casbah_connect::{ConnectError, ConnectErrorKind, Connection, Stop, StopHandle};
 use casbah_detect::{Evaluator, EvaluatorOptions, EvaluatorStatus};
 use casbah_model::ConnectionName;
 use tokio::signal::unix::{SignalKind, signal};
@@ -140,8 +140,8 @@ impl Supervisor {
         for running in self.tasks.values() {
             running.stop.stop();
         }
-        for (_, running) in std::mem::take(&mut self.tasks) {
-            self.results.push(running.task.await??);
+        for (name, running) in std::mem::take(&mut self.tasks) {
+            self.settle(&name, running).await?;
         }
         let evaluator = self.evaluator;
         let groups = tokio::task::spawn_blocking(move || evaluator.stop()).await?;
@@ -166,10 +166,30 @@ impl Supervisor {
             .collect();
         for name in ended {
             if let Some(running) = self.tasks.remove(&name) {
-                let fetched =
-                    running.task.await?.with_context(|| format!("connection `{name}`"))?;
+                self.settle(&name, running).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what came of a task. Only a store that does not work any more ends the program: what is
+    /// wrong with one connection is no reason to stop the others.
+    async fn settle(&mut self, name: &ConnectionName, running: Running) -> Result<()> {
+        let result = running.task.await;
+        self.opened.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        match result? {
+            Ok(fetched) => {
+                // Only the last result of a connection counts.
+                self.results.retain(|earlier| earlier.report.connection.name != *name);
                 self.results.push(fetched);
             }
+            Err(error) if error.kind() == ConnectErrorKind::Store => {
+                return Err(error).with_context(|| format!("connection `{name}`"));
+            }
+            Err(error) if error.kind() == ConnectErrorKind::Unknown => {
+                tracing::info!(connection = %name, "removed while it was fetched");
+            }
+            Err(error) => self.status.trouble(name, &error.to_string()),
         }
         Ok(())
     }
@@ -207,6 +227,9 @@ impl Supervisor {
             let (stop, stopped) = casbah_connect::stop();
             let connections = self.opened.connections.clone();
             let task = tokio::spawn(async move { connections.fetch(fetch, stopped).await });
+            let mut fetching = self.opened.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            fetching.insert(name.clone());
+            drop(fetching);
             self.tasks.insert(name, Running { connection, stop, task });
         }
         Ok(())
