@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Prints saved audit logs as normalized activities, one JSON object a line
     Normalize(NormalizeArgs),
     /// Connects an app: asks for consent, keeps the token encrypted, tests the connection
-    Connect(ConnectArgs),
+    Connect(Box<ConnectArgs>),
     /// Fetches and evaluates all connections until told to stop
     Run(RunArgs),
     /// Lists and manages connections

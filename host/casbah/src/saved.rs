@@ -10,7 +10,7 @@ use casbah_model::Batch;
 use casbah_model::adapter::Adapter;
 
 /// Activities that are normalized at once.
-const ROWS: usize = 4096;
+const ROWS: usize = 16_384;
 /// JSON lines are read in pieces of about this size, so that a log of any length can be read.
 const PIECE: usize = 8 << 20;
 /// A page or an array must be held whole; so much of it at most.

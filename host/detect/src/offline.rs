@@ -22,7 +22,7 @@ pub struct Offline {
 
 impl Offline {
     /// Rows of a batch that are evaluated at once.
-    const ROWS: usize = 4096;
+    const ROWS: usize = 16_384;
 
     /// Nothing fed yet. The tenant takes part in the ids of alerts.
     pub fn new(tenant: TenantName, groups: Vec<Group>) -> Self {

@@ -1,5 +1,6 @@
 //! What host and detector say to each other.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,11 +23,51 @@ pub struct DetectorDescription {
     /// Nested tables it reads.
     #[serde(default)]
     pub nested: Vec<String>,
+    /// Of these, the ones that are handed over only where a policy names them: where the name stands
+    /// as a text anywhere in its settings, or is the part before the first dot of such a text.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// Version of the form of its keyed state.
     pub state_version: u32,
     /// JSON Schema of a policy's settings.
     #[serde(default)]
     pub settings: serde_json::Value,
+}
+
+impl DetectorDescription {
+    /// The same detector as far as these policies need it: without the optional columns and nested
+    /// tables that none of their settings (JSON texts) names.
+    #[must_use]
+    pub fn narrowed(&self, settings: &[String]) -> Self {
+        let mut named = BTreeSet::new();
+        for text in settings {
+            match serde_json::from_str(text) {
+                Ok(value) => texts(&value, &mut named),
+                // Settings that can't be read name nothing; the detector itself refuses them.
+                Err(_) => continue,
+            }
+        }
+        let mut narrowed = self.clone();
+        let unneeded = |name: &String| self.optional.contains(name) && !named.contains(name);
+        narrowed.columns.retain(|name| !unneeded(name));
+        narrowed.nested.retain(|name| !unneeded(name));
+        narrowed
+    }
+}
+
+/// Adds every text of a JSON value, and the part of it before the first dot.
+fn texts(value: &serde_json::Value, named: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::String(text) => {
+            if let Some((first, _)) = text.split_once('.') {
+                named.insert(first.to_owned());
+            }
+            named.insert(text.clone());
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| texts(item, named)),
+        serde_json::Value::Object(members) => members.values().for_each(|item| texts(item, named)),
+        _ => {}
+    }
 }
 
 /// One thing wrong with one policy's settings.
@@ -93,3 +134,27 @@ impl fmt::Display for DetectorError {
 }
 
 impl std::error::Error for DetectorError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_policies_name_is_handed_over() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let description = DetectorDescription {
+            columns: names(&["time", "token", "access", "recipient.external"]),
+            nested: names(&["objects", "fields"]),
+            optional: names(&["token", "access", "recipient.external", "objects", "fields"]),
+            ..DetectorDescription::default()
+        };
+        let settings = [
+            r#"{"when": [{"field": "fields.userTypes", "is": "x"}], "group": ["access"]}"#
+                .to_owned(),
+            r#"{"when": [{"any": [{"field": "recipient.external", "is": true}]}]}"#.to_owned(),
+        ];
+        let narrowed = description.narrowed(&settings);
+        assert_eq!(narrowed.columns, ["time", "access", "recipient.external"]);
+        assert_eq!(narrowed.nested, ["fields"]);
+    }
+}

@@ -1,5 +1,7 @@
 //! Holds the published page `wit/vocabulary.md` to the lists in the code.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -105,21 +107,57 @@ fn forged_tables_are_refused() {
     };
     good().check().unwrap();
     type Forge = fn(&mut Batch);
+    type Forgery = (Box<dyn Fn(&mut Batch)>, &'static str);
     let texts = |ends: &[u32]| Texts::from_parts("aé".to_owned(), ends.to_vec());
-    let forgeries: Vec<(Box<dyn Fn(&mut Batch)>, &str)> = vec![
-        (Box::new(move |b| b.texts = texts(&[0, 2, 3])), "text 1 ends at byte 2, which is before its start or inside a character"),
-        (Box::new(move |b| b.texts = texts(&[0, 3, 1])), "text 2 ends at byte 1, which is before its start or inside a character"),
-        (Box::new(move |b| b.texts = texts(&[0, 1, 9])), "text 2 ends at byte 9, which is before its start or inside a character"),
+    let forgeries: Vec<Forgery> = vec![
+        (
+            Box::new(move |b| b.texts = texts(&[0, 2, 3])),
+            "text 1 ends at byte 2, which is before its start or inside a character",
+        ),
+        (
+            Box::new(move |b| b.texts = texts(&[0, 3, 1])),
+            "text 2 ends at byte 1, which is before its start or inside a character",
+        ),
+        (
+            Box::new(move |b| b.texts = texts(&[0, 1, 9])),
+            "text 2 ends at byte 9, which is before its start or inside a character",
+        ),
         (Box::new(move |b| b.texts = texts(&[1, 3])), "text 0 is not the empty text"),
         (Box::new(move |b| b.texts = texts(&[])), "text 0 is not the empty text"),
-        (Box::new(move |b| b.texts = texts(&[0, 1])), "the texts end at byte 1, but the blob has 3 bytes"),
-        (Box::new((|b| b.columns[0].values = Values::Text(vec![1, 3])) as Forge), "column `kind` points at text 3, but there are 3 texts"),
-        (Box::new((|b| b.columns[0].values = Values::Text(vec![1])) as Forge), "column `kind` has 1 values for 2 rows"),
+        (
+            Box::new(move |b| b.texts = texts(&[0, 1])),
+            "the texts end at byte 1, but the blob has 3 bytes",
+        ),
+        (
+            Box::new((|b| b.columns[0].values = Values::Text(vec![1, 3])) as Forge),
+            "column `kind` points at text 3, but there are 3 texts",
+        ),
+        (
+            Box::new((|b| b.columns[0].values = Values::Text(vec![1])) as Forge),
+            "column `kind` has 1 values for 2 rows",
+        ),
         (Box::new((|b| b.rows = 3) as Forge), "column `kind` has 2 values for 3 rows"),
-        (Box::new((|b| { let again = b.columns[0].clone(); b.columns.push(again) }) as Forge), "column `kind` occurs twice"),
-        (Box::new((|b| b.nested[0].ends = vec![1, 0]) as Forge), "the ends of nested table `fields` fall"),
-        (Box::new((|b| b.nested[0].ends = vec![1]) as Forge), "nested table `fields` has 1 ends for 2 rows"),
-        (Box::new((|b| b.nested[0].ends = vec![1, 2]) as Forge), "column `fields.key` has 1 values for 2 rows"),
+        (
+            Box::new(
+                (|b| {
+                    let again = b.columns[0].clone();
+                    b.columns.push(again)
+                }) as Forge,
+            ),
+            "column `kind` occurs twice",
+        ),
+        (
+            Box::new((|b| b.nested[0].ends = vec![1, 0]) as Forge),
+            "the ends of nested table `fields` fall",
+        ),
+        (
+            Box::new((|b| b.nested[0].ends = vec![1]) as Forge),
+            "nested table `fields` has 1 ends for 2 rows",
+        ),
+        (
+            Box::new((|b| b.nested[0].ends = vec![1, 2]) as Forge),
+            "column `fields.key` has 1 values for 2 rows",
+        ),
     ];
     for (forge, message) in forgeries {
         let mut batch = good();

@@ -90,7 +90,8 @@ impl DetectorPlugin {
     /// # Errors
     /// What the detector finds wrong with them, or the failure of the plugin itself.
     pub fn configure(&self, policies: Vec<String>) -> Result<ConfiguredDetector, ConfigureError> {
-        let configured = ConfiguredDetector { plugin: self.clone(), policies };
+        let description = self.shared.description.narrowed(&policies);
+        let configured = ConfiguredDetector { plugin: self.clone(), policies, description };
         let mut running = self.shared.sandbox.start().map_err(ConfigureError::Runtime)?;
         match configured.settings(&mut running).map_err(ConfigureError::Runtime)? {
             Ok(()) => Ok(configured),
@@ -138,6 +139,8 @@ pub struct ConfiguredDetector {
     // Settings are given to every fresh instance. A snapshot of a configured instance would stand
     // here beside them, and `ready` would start from it.
     policies: Vec<String>,
+    // As far as these policies need it.
+    description: DetectorDescription,
 }
 
 impl ConfiguredDetector {
@@ -155,7 +158,8 @@ impl ConfiguredDetector {
         batch: &Batch,
         load: &mut dyn FnMut(&[StateKey]) -> Vec<Vec<u8>>,
     ) -> Result<(Vec<StateKey>, Outcome), RuntimeError> {
-        let Shared { sandbox, begin, finish, description, .. } = &*self.plugin.shared;
+        let Shared { sandbox, begin, finish, .. } = &*self.plugin.shared;
+        let description = &self.description;
         let policies = self.policies.len();
         let mut running = self.ready()?;
         let projected = BatchIn::project(batch, &description.columns, &description.nested);
@@ -231,7 +235,7 @@ impl ConfiguredDetector {
 
 impl Detector for ConfiguredDetector {
     fn description(&self) -> &DetectorDescription {
-        self.plugin.description()
+        &self.description
     }
 
     fn evaluate(

@@ -26,7 +26,7 @@ const TABLE_ELEMENTS: usize = 20_000;
 const STACK: usize = 512 << 10;
 /// Bytes of a memory that are cleared in place when an instance ends, rather than unmapped. Only
 /// pages that were touched are cleared, so much costs nothing; a batch of 4,096 rows needs 1 MiB.
-const KEPT: usize = 2 << 20;
+const KEPT: usize = 8 << 20;
 /// The same for tables.
 const TABLE_KEPT: usize = 64 << 10;
 

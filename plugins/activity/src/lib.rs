@@ -54,6 +54,29 @@ pub struct Activity {
 
 export_detector!(Activity);
 
+/// What is read whatever the policies say: for time and identity, and for what findings tell.
+const ALWAYS: &[&str] = &[
+    "sequence",
+    "time",
+    "received",
+    "id",
+    "kind",
+    "actor",
+    "object",
+    "object.kind",
+    "object.name",
+    "recipient",
+    "ip",
+    "country",
+    "client",
+];
+
+/// What is read only when a policy names it.
+fn optional() -> impl Iterator<Item = &'static str> {
+    let columns = COLUMNS.iter().map(|column| column.name);
+    columns.chain(NESTED.iter().map(|nested| nested.name)).filter(|name| !ALWAYS.contains(name))
+}
+
 impl Detector for Activity {
     fn describe() -> DetectorDescription {
         DetectorDescription {
@@ -62,6 +85,7 @@ impl Detector for Activity {
             title: "Activities that match filter rows, one by one or many within a time".to_owned(),
             columns: COLUMNS.iter().map(|column| column.name.to_owned()).collect(),
             nested: NESTED.iter().map(|nested| nested.name.to_owned()).collect(),
+            optional: optional().map(str::to_owned).collect(),
             state_version: 1,
             settings: serde_json::from_str(SCHEMA).unwrap_or_default(),
         }

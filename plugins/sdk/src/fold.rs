@@ -32,7 +32,11 @@ pub trait Fold {
     fn key(policy: &Policy<Self::Settings>, row: Row<'_>) -> Option<String>;
 
     /// Takes the activity into the state, and says when that is worth a finding.
-    fn step(policy: &Policy<Self::Settings>, state: &mut Self::State, row: Row<'_>) -> Option<Found>;
+    fn step(
+        policy: &Policy<Self::Settings>,
+        state: &mut Self::State,
+        row: Row<'_>,
+    ) -> Option<Found>;
 }
 
 /// A policy as a detector sees it.
@@ -164,7 +168,8 @@ impl<F: Fold> Detector for Folding<F> {
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
         let mut outcome = Outcome::default();
-        for (place, ((key, rows), bytes)) in self.keys.iter().zip(&self.rows).zip(states).enumerate()
+        for (place, ((key, rows), bytes)) in
+            self.keys.iter().zip(&self.rows).zip(states).enumerate()
         {
             let Some(policy) = self.policies.get(key.policy as usize) else { continue };
             let mut state = if bytes.is_empty() {

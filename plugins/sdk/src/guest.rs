@@ -7,7 +7,13 @@ use casbah_model::table::{Column, Nested, Texts, Values};
 use casbah_model::{Batch, Outcome, Problem, Severity, StateKey};
 
 /// Bindings of a detector.
-#[allow(missing_docs, unsafe_code, clippy::allow_attributes, clippy::all, reason = "generated code")]
+#[allow(
+    missing_docs,
+    unsafe_code,
+    clippy::allow_attributes,
+    clippy::all,
+    reason = "generated code"
+)]
 pub mod detector_bindings {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -19,7 +25,13 @@ pub mod detector_bindings {
 }
 
 /// Bindings of an adapter.
-#[allow(missing_docs, unsafe_code, clippy::allow_attributes, clippy::all, reason = "generated code")]
+#[allow(
+    missing_docs,
+    unsafe_code,
+    clippy::allow_attributes,
+    clippy::all,
+    reason = "generated code"
+)]
 pub mod adapter_bindings {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -31,8 +43,8 @@ pub mod adapter_bindings {
     });
 }
 
-pub use detector_bindings::exports::casbah::plugin::detector as detector_wit;
 pub use adapter_bindings::exports::casbah::plugin::adapter as adapter_wit;
+pub use detector_bindings::exports::casbah::plugin::detector as detector_wit;
 
 pub(crate) fn log(line: &str) {
     detector_bindings::casbah::plugin::log::write(line);
@@ -124,7 +136,11 @@ pub mod detector {
             }
             Err(problems) => Err(problems
                 .into_iter()
-                .map(|Problem { policy, pointer, message }| wit::Problem { policy, pointer, message })
+                .map(|Problem { policy, pointer, message }| wit::Problem {
+                    policy,
+                    pointer,
+                    message,
+                })
                 .collect()),
         }
     }

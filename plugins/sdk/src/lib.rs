@@ -19,11 +19,13 @@ pub mod native;
 
 pub use casbah_model as model;
 pub use casbah_model::adapter::{
-    AdapterDescription, ClientAuthentication, Endpoint, Failure, HttpRequest, Next, OAuth, Page, Pkce,
-    PlanRequest, Produces, Region, Response, Revoke, Stream, class, facts,
+    AdapterDescription, ClientAuthentication, Endpoint, Failure, HttpRequest, Next, OAuth, Page,
+    Pkce, PlanRequest, Produces, Region, Response, Revoke, Stream, class, facts,
 };
 pub use casbah_model::detector::{DetectorDescription, Outcome, Problem};
-pub use casbah_model::{Batch, BatchBuilder, Evidence, Finding, Severity, StateKey, time, vocabulary};
+pub use casbah_model::{
+    Batch, BatchBuilder, Evidence, Finding, Severity, StateKey, time, vocabulary,
+};
 pub use fold::{Fold, Folding, Found, Policy};
 pub use native::{Native, NativeAdapter};
 pub use row::Row;

@@ -42,7 +42,8 @@ impl<D: Detector> Native<D> {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn configure(policies: &[String]) -> Result<Self, Vec<Problem>> {
-        Ok(Self { description: D::describe(), detector: Mutex::new(D::configure(policies)?) })
+        let detector = Mutex::new(D::configure(policies)?);
+        Ok(Self { description: D::describe().narrowed(policies), detector })
     }
 }
 
@@ -56,8 +57,7 @@ impl<D: Detector + Send> HostDetector for Native<D> {
         batch: &Batch,
         load: &mut dyn FnMut(&[StateKey]) -> Vec<Vec<u8>>,
     ) -> Result<(Vec<StateKey>, Outcome), DetectorError> {
-        let error =
-            |message| DetectorError { plugin: self.description.name.clone(), message };
+        let error = |message| DetectorError { plugin: self.description.name.clone(), message };
         let mut detector = self.detector.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = detector.begin(batch.clone()).map_err(error)?;
         let states = if keys.is_empty() { Vec::new() } else { load(&keys) };

@@ -69,7 +69,9 @@ impl<'a> Row<'a> {
         let index = self.index;
         batch.nested(table).into_iter().flat_map(move |nested| {
             let ids = match nested.column(column) {
-                Some(casbah_model::Values::Text(ids)) => ids.get(nested.range(index)).unwrap_or(&[]),
+                Some(casbah_model::Values::Text(ids)) => {
+                    ids.get(nested.range(index)).unwrap_or(&[])
+                }
                 _ => &[],
             };
             ids.iter().map(|&id| batch.texts.get(id))

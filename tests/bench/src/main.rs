@@ -71,7 +71,9 @@ impl Company {
                 world.write_event(&mut body, at, false);
             }
             let more = end < world.len();
-            body.push_str(&format!("],\"moreAvailable\":{more},\"nextStreamPosition\":\"p{end}\"}}"));
+            body.push_str(&format!(
+                "],\"moreAvailable\":{more},\"nextStreamPosition\":\"p{end}\"}}"
+            ));
             pages.push(body.into_bytes());
         }
         Self { pages, events: world.len() }
@@ -148,7 +150,12 @@ pub(crate) fn ratio(a: Duration, b: Duration) -> f64 {
 
 /// Figures that have a target: name, whether less is better, target, what it is.
 const TARGETS: &[(&str, bool, f64, &str)] = &[
-    ("boundary_ns", true, 100.0, "an empty detector, 256 activities, fresh instance, ns an activity"),
+    (
+        "boundary_ns",
+        true,
+        100.0,
+        "an empty detector, 256 activities, fresh instance, ns an activity",
+    ),
     ("sandbox_over_native", true, 2.0, "`activity` with 20 policies, sandbox over native"),
     ("normalize_ns", true, f64::NAN, "a Smartsheet event into an activity, sandboxed, ns"),
     ("road_per_second_core", false, 100_000.0, "page bytes to durable and evaluated, activities/s"),
@@ -159,7 +166,8 @@ const TARGETS: &[(&str, bool, f64, &str)] = &[
 fn report(figures: &Figures) -> Result<()> {
     for (name, less, target, what) in TARGETS {
         let Some(value) = figures.get(name) else { continue };
-        let verdict = match (target.is_nan(), if *less { value <= target } else { value >= target }) {
+        let verdict = match (target.is_nan(), if *less { value <= target } else { value >= target })
+        {
             (true, _) => String::new(),
             (false, true) => format!("  reached ({target})"),
             (false, false) => format!("  MISSED ({target})"),

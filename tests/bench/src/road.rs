@@ -35,7 +35,10 @@ pub(crate) fn measure(
         best = best.min(took.as_secs_f64());
         if run == 0 {
             figures.insert("disk_bytes", size(&data)? as f64 / company.events as f64);
-            figures.insert("disk_log_bytes", size(&data.join("tenants"))? as f64 / company.events as f64);
+            figures.insert(
+                "disk_log_bytes",
+                size(&data.join("tenants"))? as f64 / company.events as f64,
+            );
         }
     }
     figures.insert("road_per_second_core", company.events as f64 / best);
@@ -47,14 +50,12 @@ fn road(engine: &Engine, company: &Company, data: &Path) -> Result<(Duration, u6
     let adapter = adapter(engine)?;
     let tenant: TenantName = "bench".parse()?;
     let connection: ConnectionName = "bench".parse()?;
-    let store: Arc<dyn Store> =
-        Arc::new(casbah_store::open(data, Options::default(), &|_| {})?);
+    let store: Arc<dyn Store> = Arc::new(casbah_store::open(data, Options::default(), &|_| {})?);
     let policies = road_policies()?;
     let detector = bundle::find("activity").context("no detector in the bundle")?;
     let detector = DetectorPlugin::load(engine, detector.name, detector.bytes, Limits::detector())?;
     let settings = policies.iter().map(|policy| policy.settings_json.clone()).collect();
-    let configured =
-        detector.configure(settings).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let configured = detector.configure(settings).map_err(|error| anyhow::anyhow!("{error}"))?;
     let group = Group::new("activity", Arc::new(configured), policies);
     let accounts = Accounts::new(&["northwind.example".to_owned()]);
     let responses: Vec<_> = (0..company.pages.len()).map(|page| company.response(page)).collect();
@@ -123,7 +124,11 @@ fn size(folder: &Path) -> Result<u64> {
     }
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() { size(&entry.path())? } else { entry.metadata()?.len() };
+        bytes += if entry.file_type()?.is_dir() {
+            size(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
     }
     Ok(bytes)
 }
