@@ -222,7 +222,14 @@ mod tests {
         std::fs::write(&path, "tenant = \"north\"\nbackfil-days = 3\n").unwrap();
         let message = Config::load(&global(Some(path.clone()))).unwrap_err().to_string();
         let message = message.replace(&path.display().to_string(), "casbah.toml");
-        insta::assert_snapshot!(message);
+        insta::assert_snapshot!(message, @r"
+        the settings file `casbah.toml` is wrong:
+        TOML parse error at line 2, column 1
+          |
+        2 | backfil-days = 3
+          | ^^^^^^^^^^^^
+        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`
+        ");
         let missing = Config::load(&global(Some(folder.path().join("none.toml")))).unwrap_err();
         assert!(format!("{missing:#}").contains("can't be read"), "{missing:#}");
     }

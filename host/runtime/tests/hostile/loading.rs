@@ -37,6 +37,17 @@ fn list(cases: &[(&str, Vec<u8>)]) -> String {
     list
 }
 
+/// Where a compiled guest is cut depends on the compiler.
+fn without_offsets(text: &str) -> String {
+    let mut parts = text.split("(at offset 0x");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str("(at offset …");
+        plain.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    plain
+}
+
 fn forged(change: impl FnOnce(&mut Forged)) -> Vec<u8> {
     let mut forged = Forged::default();
     change(&mut forged);
@@ -73,7 +84,7 @@ fn not_a_component() {
         ),
         ("enormous", vec![0; (64 << 20) + 1]),
     ];
-    insta::assert_snapshot!(list(&cases), @r#"
+    insta::assert_snapshot!(without_offsets(&list(&cases)), @r#"
     nothing: plugin `forged.wasm`: is not a WebAssembly component: it does not begin as one does
     hint: give the .wasm file that the build made
     garbage: plugin `forged.wasm`: is not a WebAssembly component: it does not begin as one does
@@ -84,9 +95,9 @@ fn not_a_component() {
     hint: give the .wasm file that the build made
     a core module: plugin `forged.wasm`: is a core WebAssembly module, not a component
     hint: make a component of it with `wit-component` (or `wasm-tools component new`)
-    cut off: plugin `forged.wasm`: is not a WebAssembly component: unexpected end-of-file (at offset 0x999a)
+    cut off: plugin `forged.wasm`: is not a WebAssembly component: unexpected end-of-file (at offset …)
     hint: the file may be cut off; build or fetch it again
-    cut off early: plugin `forged.wasm`: is not a WebAssembly component: unexpected end-of-file (at offset 0xa)
+    cut off early: plugin `forged.wasm`: is not a WebAssembly component: unexpected end-of-file (at offset …)
     hint: the file may be cut off; build or fetch it again
     compiled code: plugin `forged.wasm`: is code that was compiled already, which is never accepted from outside
     hint: give the component that it was compiled from
@@ -296,7 +307,7 @@ fn descriptions() {
     not JSON: plugin `forged.wasm`: does not describe itself as JSON of the expected form: expected value at line 1 column 1
     not UTF-8: plugin `forged.wasm`: what `describe` returned or logged can't be read: invalid utf-8 sequence of 1 bytes from index 0
     hint: rebuild it with the SDK of this casbah
-    another form: plugin `forged.wasm`: does not describe itself as JSON of the expected form: invalid length 0, expected struct DetectorDescription with 7 elements at line 1 column 2
+    another form: plugin `forged.wasm`: does not describe itself as JSON of the expected form: invalid length 0, expected struct DetectorDescription with 8 elements at line 1 column 2
     nothing in it: plugin `forged.wasm`: does not describe itself as JSON of the expected form: missing field `name` at line 1 column 2
     deep: plugin `forged.wasm`: does not describe itself as JSON of the expected form: invalid type: sequence, expected a string at line 1 column 1
     a name with a path: plugin `forged.wasm`: calls itself `../../etc/passwd`; a name is 1 to 63 of a-z, 0-9 and `-`
