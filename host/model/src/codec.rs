@@ -274,10 +274,27 @@ mod tests {
                     builder.begin_nested("fields");
                     builder.nested_text("fields", "key", &key);
                     builder.nested_integer("fields", "number", value);
+                    builder.nested_number("fields", "share", value as f64);
                 }
             }
             builder.finish()
         }
+    }
+
+    /// The nested cells of a row, whatever their dictionary.
+    fn fields(batch: &Batch, row: usize) -> Vec<String> {
+        let Some(nested) = batch.nested("fields") else { return Vec::new() };
+        nested
+            .range(row)
+            .map(|inner| {
+                let cells = nested.columns.iter().map(|column| match &column.values {
+                    Values::Text(ids) => batch.texts.get(ids[inner]).to_owned(),
+                    Values::Integer(values) => values[inner].to_string(),
+                    Values::Number(values) => values[inner].to_string(),
+                });
+                cells.collect::<Vec<_>>().join(" ")
+            })
+            .collect()
     }
 
     fn same(a: &Batch, b: &Batch) -> bool {
@@ -315,6 +332,7 @@ mod tests {
             for (row, &from) in picks.iter().enumerate() {
                 prop_assert_eq!(selected.text("kind", row), batch.text("kind", from));
                 prop_assert_eq!(selected.integer("time", row), batch.integer("time", from));
+                prop_assert_eq!(fields(&selected, row), fields(&batch, from));
             }
         }
     }

@@ -24,7 +24,8 @@ pub struct DetectorDescription {
     #[serde(default)]
     pub nested: Vec<String>,
     /// Of these, the ones that are handed over only where a policy names them: where the name stands
-    /// as a text anywhere in its settings, or is the part before the first dot of such a text.
+    /// as a text anywhere in its settings, or is the part before the first dot of such a text. A
+    /// policy without a quiet window names `id`, too: there every activity is an alert of its own.
     #[serde(default)]
     pub optional: Vec<String>,
     /// Version of the form of its keyed state.
@@ -41,11 +42,12 @@ impl DetectorDescription {
     pub fn narrowed(&self, settings: &[String]) -> Self {
         let mut named = BTreeSet::new();
         for text in settings {
-            match serde_json::from_str(text) {
-                Ok(value) => texts(&value, &mut named),
-                // Settings that can't be read name nothing; the detector itself refuses them.
-                Err(_) => continue,
+            // Settings that can't be read name nothing; the detector itself refuses them.
+            let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { continue };
+            if value.get("quiet").is_none_or(|quiet| quiet == 0) {
+                named.insert("id".to_owned());
             }
+            texts(&value, &mut named);
         }
         let mut narrowed = self.clone();
         let unneeded = |name: &String| self.optional.contains(name) && !named.contains(name);
@@ -143,18 +145,20 @@ mod tests {
     fn only_what_policies_name_is_handed_over() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let description = DetectorDescription {
-            columns: names(&["time", "token", "access", "recipient.external"]),
+            columns: names(&["time", "id", "token", "access", "recipient.external"]),
             nested: names(&["objects", "fields"]),
-            optional: names(&["token", "access", "recipient.external", "objects", "fields"]),
+            optional: names(&["id", "token", "access", "recipient.external", "objects", "fields"]),
             ..DetectorDescription::default()
         };
-        let settings = [
-            r#"{"when": [{"field": "fields.userTypes", "is": "x"}], "group": ["access"]}"#
+        let mut settings = [
+            r#"{"quiet": 1000, "when": [{"field": "fields.userTypes", "is": "x"}], "group": ["access"]}"#
                 .to_owned(),
-            r#"{"when": [{"any": [{"field": "recipient.external", "is": true}]}]}"#.to_owned(),
+            r#"{"quiet": 1000, "when": [{"any": [{"field": "recipient.external", "is": true}]}]}"#.to_owned(),
         ];
         let narrowed = description.narrowed(&settings);
         assert_eq!(narrowed.columns, ["time", "access", "recipient.external"]);
         assert_eq!(narrowed.nested, ["fields"]);
+        settings[1] = r#"{"quiet": 0}"#.to_owned();
+        assert_eq!(description.narrowed(&settings).columns, ["time", "id", "access"]);
     }
 }

@@ -344,10 +344,15 @@ impl Batch {
                             column,
                             inner,
                             |builder, name, cell| {
-                                if let Cell::Text(text) = cell {
-                                    builder.nested_text(&nested.name, name, text);
-                                } else if let Cell::Integer(value) = cell {
-                                    builder.nested_integer(&nested.name, name, value);
+                                let table = &nested.name;
+                                match cell {
+                                    Cell::Text(text) => builder.nested_text(table, name, text),
+                                    Cell::Integer(value) => {
+                                        builder.nested_integer(table, name, value);
+                                    }
+                                    Cell::Number(value) => {
+                                        builder.nested_number(table, name, value);
+                                    }
                                 }
                             },
                         );
@@ -579,6 +584,16 @@ impl BatchBuilder {
         let mut next = 0;
         if let Some(column) = slot(&mut nested.columns, &mut next, name, Kind::Integer) {
             set(&mut column.values, rows, Cell::Integer(value));
+        }
+    }
+
+    /// Sets a float cell of the nested row begun last.
+    pub fn nested_number(&mut self, table: &str, name: &str, value: f64) {
+        let nested = self.table(table);
+        let rows = nested.rows();
+        let mut next = 0;
+        if let Some(column) = slot(&mut nested.columns, &mut next, name, Kind::Number) {
+            set(&mut column.values, rows, Cell::Number(value));
         }
     }
 

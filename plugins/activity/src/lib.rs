@@ -59,7 +59,6 @@ const ALWAYS: &[&str] = &[
     "sequence",
     "time",
     "received",
-    "id",
     "kind",
     "actor",
     "object",

@@ -28,7 +28,7 @@ pub(crate) fn measure(engine: &Engine, company: &Company, figures: &mut Figures)
     {
         let cut = batch.select(&(0..rows).collect::<Vec<_>>());
         let calls = 400_000 / rows;
-        let took = crate::best_of(5, || {
+        let took = crate::best_of(10, || {
             for _ in 0..calls {
                 empty.evaluate(&cut, &mut |keys| vec![Vec::new(); keys.len()])?;
             }
@@ -57,7 +57,7 @@ fn over_native(engine: &Engine, batch: &Batch, figures: &mut Figures) -> Result<
         .map(|cut| batch.select(&(cut * ROWS..(cut + 1) * ROWS).collect::<Vec<_>>()))
         .collect();
     let (mut best_sandboxed, mut best_native) = (Duration::MAX, Duration::MAX);
-    for _ in 0..5 {
+    for _ in 0..15 {
         // In turn, so that a machine that slows down slows both.
         best_sandboxed = best_sandboxed.min(run(&sandboxed, &cuts)?);
         best_native = best_native.min(run(&native, &cuts)?);
