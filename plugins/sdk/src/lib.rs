@@ -29,8 +29,7 @@ pub use casbah_model::{
 pub use fold::{Fold, Folding, Found, Policy};
 pub use native::{Native, NativeAdapter};
 pub use row::Row;
-#[doc(hidden)]
-pub use serde_json;
+pub use serde_json::json;
 
 /// A detector in its general form: it sees a batch, asks for state by key, and answers.
 ///
