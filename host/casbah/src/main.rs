@@ -132,8 +132,13 @@ fn start(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
 
 /// Carries out a command that needs the data folder: here, or in the process that holds it.
 fn with_store(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
+    let arguments = std::env::args_os().skip(1).map(|argument| {
+        argument
+            .into_string()
+            .map_err(|argument| anyhow::anyhow!("`{}` is not UTF-8", argument.to_string_lossy()))
+    });
     let request = control::Request {
-        arguments: std::env::args().skip(1).collect(),
+        arguments: arguments.collect::<Result<_>>()?,
         folder: std::env::current_dir()?,
         tenant: config.tenant.clone(),
         format: config.format,

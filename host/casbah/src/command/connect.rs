@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use casbah_connect::oauth::{ClientCredentials, Grant, Listener, Redirect, SignIn, SignIns};
@@ -18,6 +19,9 @@ use crate::plugins::Plugins;
 
 /// Secrets that were handed over by the environment of whoever typed the command.
 pub(crate) type Environment = BTreeMap<String, String>;
+
+/// How long an answer is waited for: a sign-in is good for that long.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A session here is one run of this command.
 const SESSION: &str = "command";
@@ -65,9 +69,10 @@ pub(crate) async fn run(
             (grant, Some(credentials))
         }
     };
-    let switch = if args.replace { Switch::Allow } else { Switch::Refuse };
-    let established =
-        connections.establish(&opened.tenant, new, grant, credentials, adapter, switch).await?;
+    // Position and accounts of one organization do not fit another: for that a new name is needed.
+    let established = connections
+        .establish(&opened.tenant, new, grant, credentials, adapter, Switch::Refuse)
+        .await?;
     let check = &established.check;
     match output.format {
         Format::Json => output.json(&serde_json::json!({
@@ -177,7 +182,10 @@ async fn consent(
     }
     if let (Some(listener), false) = (&mut listener, args.paste) {
         output.say("Waiting for the answer; Ctrl-C gives up.");
-        return Ok(listener.wait(&mut stop).await?);
+        return match tokio::time::timeout(PATIENCE, listener.wait(&mut stop)).await {
+            Ok(sign_in) => Ok(sign_in?),
+            Err(_) => bail!("nobody consented within ten minutes\nhint: try again"),
+        };
     }
     let pasted = output.ask("address that the browser ended up at", false)?;
     Ok(sign_ins.paste(&pasted, SESSION)?)

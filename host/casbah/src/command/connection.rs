@@ -67,7 +67,7 @@ pub(crate) async fn run(
             // A fetch that is under way would write its position back behind the removal.
             connections.set_enabled(tenant, name, false)?;
             let patience = Instant::now() + PATIENCE;
-            while opened.is_fetching(name) {
+            while opened.fetching().contains(&(tenant.clone(), name.clone())) {
                 if Instant::now() > patience {
                     bail!(
                         "connection `{name}` is still being fetched; it is disabled now\nhint: try again in a moment"

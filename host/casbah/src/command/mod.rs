@@ -15,7 +15,7 @@ pub(crate) mod when;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use casbah_connect::vault::{Vault, VaultKey};
@@ -39,8 +39,7 @@ pub(crate) struct Opened {
     pub(crate) tenant: TenantName,
     /// The connections of all tenants.
     pub(crate) connections: Connections,
-    /// Connections that this process is fetching right now.
-    pub(crate) fetching: Arc<Mutex<BTreeSet<ConnectionName>>>,
+    fetching: Arc<Mutex<BTreeSet<(TenantName, ConnectionName)>>>,
 }
 
 /// Whether a data folder may be made.
@@ -82,9 +81,9 @@ impl Opened {
         Ok(Self { store, tenant: config.tenant.clone(), connections, fetching: Arc::default() })
     }
 
-    /// Whether this process is fetching a connection.
-    pub(crate) fn is_fetching(&self, name: &ConnectionName) -> bool {
-        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    /// Connections that this process is fetching right now, by tenant.
+    pub(crate) fn fetching(&self) -> MutexGuard<'_, BTreeSet<(TenantName, ConnectionName)>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same for another tenant.

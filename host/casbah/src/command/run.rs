@@ -1,7 +1,7 @@
 //! `casbah run`: fetches every enabled connection, evaluates the log, answers other commands.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -25,7 +25,9 @@ const DAY: i64 = 86_400_000;
 /// How often connections are looked at for changes.
 const RECONCILE: Duration = Duration::from_secs(1);
 /// How often old activities are dropped.
-const RETENTION: Duration = Duration::from_secs(3600);
+const RETENTION: Duration = Duration::from_secs(600);
+/// How long the evaluation is waited for at a time, so that a signal is heard in between.
+const SLICE: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Result<Found> {
     let opened = Opened::open(config, Missing::Make)?;
@@ -44,9 +46,16 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     let served = {
         let (opened, plugins) = (opened.clone(), Arc::clone(&plugins));
         let (runtime, stop) = (runtime.handle().clone(), stop.clone());
-        control::serve(&config.data, move |request, console| {
+        let served = control::serve(&config.data, move |request, console| {
             crate::answer(&request, &opened, &plugins, &runtime, &stop, console)
-        })?
+        });
+        // A data folder with too long a path has no room for a socket; fetching needs none.
+        served
+            .inspect_err(|error| {
+                let text = format!("other commands can't reach this casbah: {error:#}");
+                output.say(&text);
+            })
+            .ok()
     };
     let supervisor = Supervisor {
         backfill: i64::from(args.backfill_days.unwrap_or(config.backfill_days)) * DAY,
@@ -54,10 +63,11 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
         once: args.once,
         opened: opened.clone(),
         plugins,
-        evaluator,
+        evaluator: Arc::new(evaluator),
         status: Status::new(),
         tasks: BTreeMap::new(),
         results: Vec::new(),
+        failed: BTreeMap::new(),
     };
     let ended = runtime.block_on(supervisor.run(handle, stop));
     drop(served);
@@ -75,10 +85,12 @@ struct Supervisor {
     once: bool,
     opened: Opened,
     plugins: Arc<Plugins>,
-    evaluator: Evaluator,
+    evaluator: Arc<Evaluator>,
     status: Status,
     tasks: BTreeMap<ConnectionName, Running>,
     results: Vec<Fetched>,
+    /// Connections that can't be fetched at all, as they were when that was found, and why.
+    failed: BTreeMap<ConnectionName, (Connection, String)>,
 }
 
 /// A connection that is being fetched, as it was when that began.
@@ -91,7 +103,11 @@ struct Running {
 /// How everything ended.
 struct Finished {
     fetched: Vec<Fetched>,
+    /// Connections that could not be fetched at all, and why.
+    failed: Vec<(ConnectionName, String)>,
     groups: Vec<EvaluatorStatus>,
+    /// Whether everything that was wanted was done.
+    complete: bool,
 }
 
 impl Supervisor {
@@ -128,14 +144,22 @@ impl Supervisor {
                 }
             }
         }
+        let mut complete = false;
         if !stop.is_wanted() {
             self.status.say("evaluating what was fetched");
-            let evaluator = self.evaluator;
-            self.evaluator = tokio::task::spawn_blocking(move || {
-                evaluator.wait_caught_up(Duration::from_secs(3600));
-                evaluator
-            })
-            .await?;
+            while !complete && !stop.is_wanted() {
+                tokio::select! {
+                    _ = terminate.recv() => handle.stop(),
+                    _ = interrupt.recv() => handle.stop(),
+                    done = self.evaluated() => match done? {
+                        Some(done) => complete = done,
+                        None => continue,
+                    },
+                }
+                if !complete {
+                    break;
+                }
+            }
         }
         for running in self.tasks.values() {
             running.stop.stop();
@@ -144,9 +168,29 @@ impl Supervisor {
             self.settle(&name, running).await?;
         }
         let evaluator = self.evaluator;
-        let groups = tokio::task::spawn_blocking(move || evaluator.stop()).await?;
+        let groups = tokio::task::spawn_blocking(move || match Arc::try_unwrap(evaluator) {
+            Ok(evaluator) => evaluator.stop(),
+            // Whoever still holds it only looks at it; what is not written is computed again.
+            Err(evaluator) => evaluator.status(),
+        })
+        .await?;
         self.status.finish();
-        Ok(Finished { fetched: self.results, groups })
+        let failed = self.failed.into_iter().map(|(name, (_, why))| (name, why)).collect();
+        Ok(Finished { fetched: self.results, failed, groups, complete })
+    }
+
+    /// Waits a moment for the evaluation. `Some(true)` when it has evaluated everything, `Some(false)`
+    /// when it will not, `None` when it is still at it.
+    async fn evaluated(&mut self) -> Result<Option<bool>> {
+        let evaluator = Arc::clone(&self.evaluator);
+        let caught_up =
+            tokio::task::spawn_blocking(move || evaluator.wait_caught_up(SLICE)).await?;
+        let groups = self.evaluator.status();
+        if caught_up {
+            return Ok(Some(groups.iter().all(|group| group.lag_rows == 0)));
+        }
+        let stuck = |group: &EvaluatorStatus| group.lag_rows == 0 || group.trouble.is_some();
+        Ok(groups.iter().all(stuck).then_some(false))
     }
 
     /// Returns once a task has ended.
@@ -176,7 +220,7 @@ impl Supervisor {
     /// wrong with one connection is no reason to stop the others.
     async fn settle(&mut self, name: &ConnectionName, running: Running) -> Result<()> {
         let result = running.task.await;
-        self.opened.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.opened.fetching().remove(&(self.opened.tenant.clone(), name.clone()));
         match result? {
             Ok(fetched) => {
                 // Only the last result of a connection counts.
@@ -186,12 +230,21 @@ impl Supervisor {
             Err(error) if error.kind() == ConnectErrorKind::Store => {
                 return Err(error).with_context(|| format!("connection `{name}`"));
             }
-            Err(error) if error.kind() == ConnectErrorKind::Unknown => {
-                tracing::info!(connection = %name, "removed while it was fetched");
+            Err(error) => {
+                if self.opened.connections.get(&self.opened.tenant, name).is_ok() {
+                    self.fail(running.connection, error.to_string());
+                } else {
+                    tracing::info!(connection = %name, "removed while it was fetched");
+                }
             }
-            Err(error) => self.status.trouble(name, &error.to_string()),
         }
         Ok(())
+    }
+
+    /// Remembers that a connection can't be fetched as it is.
+    fn fail(&mut self, connection: Connection, why: String) {
+        self.status.trouble(&connection.name, &why);
+        self.failed.insert(connection.name.clone(), (connection, why));
     }
 
     /// Starts what should run and does not, and stops what should not run and does.
@@ -215,10 +268,18 @@ impl Supervisor {
                 fetched.report.connection == connection
                     && (self.once || fetched.ended == Ended::ReconnectNeeded)
             });
-            if !connection.enabled || ended || self.tasks.contains_key(&name) {
+            let failed = self.failed.get(&name).is_some_and(|(before, _)| *before == connection);
+            if !connection.enabled || ended || failed || self.tasks.contains_key(&name) {
                 continue;
             }
-            let adapter = Arc::new(self.plugins.adapter(&connection.app)?.clone());
+            self.failed.remove(&name);
+            let adapter = match self.plugins.adapter(&connection.app) {
+                Ok(adapter) => Arc::new(adapter.clone()),
+                Err(error) => {
+                    self.fail(connection, error.to_string());
+                    continue;
+                }
+            };
             let mut fetch =
                 Fetch::new(tenant.clone(), name.clone(), adapter, when::now() - self.backfill);
             fetch.until_caught_up = self.once;
@@ -226,10 +287,9 @@ impl Supervisor {
             fetch.observer = self.status.observer();
             let (stop, stopped) = casbah_connect::stop();
             let connections = self.opened.connections.clone();
+            // Before it begins, so that a removal never takes it for one that is not fetched.
+            self.opened.fetching().insert((tenant.clone(), name.clone()));
             let task = tokio::spawn(async move { connections.fetch(fetch, stopped).await });
-            let mut fetching = self.opened.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            fetching.insert(name.clone());
-            drop(fetching);
             self.tasks.insert(name, Running { connection, stop, task });
         }
         Ok(())
@@ -237,6 +297,11 @@ impl Supervisor {
 
     async fn retain(&self) {
         if self.retention == 0 {
+            return;
+        }
+        // What has not been evaluated is not deleted, however old it is.
+        if let Some(behind) = self.evaluator.status().iter().find(|group| group.lag_rows > 0) {
+            tracing::info!(group = behind.group, "nothing is dropped while evaluation is behind");
             return;
         }
         let (store, tenant) = (Arc::clone(&self.opened.store), self.opened.tenant.clone());
@@ -258,7 +323,11 @@ impl Supervisor {
 
 /// Says how everything ended; true when something needs somebody's attention.
 fn report(finished: &Finished, output: &mut Output) -> bool {
-    let mut troubled = false;
+    let mut troubled = !finished.complete;
+    for (name, why) in &finished.failed {
+        troubled = true;
+        output.say(&format!("{name}: {why}"));
+    }
     for fetched in &finished.fetched {
         let report = &fetched.report;
         let counters = &report.status.counters;
