@@ -26,7 +26,7 @@ else
 endif
 	$(CARGO) test --workspace --doc --quiet
 
-test-rate: setup ## Runs the tests that take real minutes: rate limits, memory.
+test-rate: setup ## Runs the tests that take real minutes: rate limits, and measurements.
 	$(CARGO) test --release --workspace --tests -- --ignored
 
 lint: setup ## Checks format and lints.
