@@ -1,0 +1,187 @@
+//! Finds the records in an answer or a saved file: JSON, wrapped in any way or bare, or XML.
+
+use casbah_plugin::{Batch, Failure};
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use serde_json::value::RawValue;
+
+use crate::failure::malformed;
+use crate::normalize::Normalizer;
+use crate::record::{Record, members};
+use crate::settings::Settings;
+
+/// How deep an array of records may be wrapped.
+const WRAPPINGS: usize = 4;
+
+/// Text of a body.
+///
+/// # Errors
+/// `malformed` when it is not UTF-8 or too long for its records to be pointed at.
+pub(crate) fn text(body: &[u8]) -> Result<&str, Failure> {
+    if u32::try_from(body.len()).is_err() {
+        return Err(malformed("the answer is longer than 4 GiB"));
+    }
+    std::str::from_utf8(body)
+        .map_err(|error| malformed(&format!("the answer is not UTF-8: {error}")))
+}
+
+/// The text behind a byte-order mark, and the length of that mark.
+pub(crate) fn unmarked(text: &str) -> (&str, usize) {
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => (rest, text.len() - rest.len()),
+        None => (text, 0),
+    }
+}
+
+/// Start and end of every record.
+///
+/// # Errors
+/// `malformed` when the body is no log.
+pub(crate) fn split(body: &[u8]) -> Result<Vec<u32>, Failure> {
+    let (text, skipped) = unmarked(text(body)?);
+    let mut spans = Vec::new();
+    let found = if text.trim_start().starts_with('<') {
+        xml(text, &mut spans)
+    } else {
+        json(text, &mut spans)
+    };
+    found.map_err(|error| malformed(&format!("this is no log of NetDocuments: {error}")))?;
+    for place in &mut spans {
+        *place += skipped as u32;
+    }
+    Ok(spans)
+}
+
+/// Makes activities of raw records.
+///
+/// # Errors
+/// `malformed` when a record is neither JSON nor XML, or does not lie within the body.
+pub(crate) fn normalize(body: &[u8], raw: &[u32], settings: &Settings) -> Result<Batch, Failure> {
+    let mut normalizer = Normalizer::new(settings);
+    let (pairs, rest) = raw.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(malformed("a raw record has a start but no end"));
+    }
+    for (number, &[start, end]) in pairs.iter().enumerate() {
+        let record = body
+            .get(start as usize..end as usize)
+            .and_then(|record| std::str::from_utf8(record).ok())
+            .ok_or_else(|| {
+                malformed(&format!(
+                    "raw record {number} at bytes {start} to {end} is not UTF-8 within the body"
+                ))
+            })?;
+        let record = Record::read(record).map_err(|error| {
+            malformed(&format!("raw record {number} is neither JSON nor XML: {error}"))
+        })?;
+        normalizer.add(record);
+    }
+    Ok(normalizer.finish())
+}
+
+/// A single value, or any number of them one after the other, as in JSON lines.
+fn json(text: &str, spans: &mut Vec<u32>) -> Result<(), String> {
+    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let value = value.map_err(|error| error.to_string())?;
+        descend(text, value, WRAPPINGS, spans)?;
+    }
+    Ok(())
+}
+
+fn descend(
+    text: &str,
+    value: &RawValue,
+    wrappings: usize,
+    spans: &mut Vec<u32>,
+) -> Result<(), String> {
+    if let Some(items) = items(value) {
+        spans.reserve(items.len() * 2);
+        for item in items {
+            push(text, item, spans);
+        }
+        return Ok(());
+    }
+    let members =
+        members(value).ok_or_else(|| "there is neither an object nor an array".to_owned())?;
+    let has = |name: &str| members.iter().any(|(key, _)| key == name);
+    let wrapped =
+        members.iter().any(|(key, inner)| key == "activity" && inner.get().starts_with('{'));
+    if wrapped || has("storageObject") || has("date") || (has("name") && has("user")) {
+        push(text, value, spans);
+        return Ok(());
+    }
+    let starts = |bracket: char| {
+        members.iter().find(|(_, inner)| inner.get().starts_with(bracket)).map(|&(_, inner)| inner)
+    };
+    match starts('[').or_else(|| starts('{')) {
+        Some(inner) if wrappings > 0 => descend(text, inner, wrappings - 1, spans),
+        _ => Err("an object holds no activities".to_owned()),
+    }
+}
+
+/// The items of an array; `None` when it is none.
+pub(crate) fn items(value: &RawValue) -> Option<Vec<&RawValue>> {
+    if !value.get().starts_with('[') {
+        return None;
+    }
+    serde_json::from_str(value.get()).ok()
+}
+
+/// Notes where in the text a part of it stands.
+fn push(text: &str, part: &RawValue, spans: &mut Vec<u32>) {
+    let start = part.get().as_ptr().addr() - text.as_ptr().addr();
+    spans.extend([start as u32, (start + part.get().len()) as u32]);
+}
+
+/// Every element `activity`, whatever its parents are called.
+fn xml(text: &str, spans: &mut Vec<u32>) -> Result<(), String> {
+    let mut reader = Reader::from_str(text);
+    let mut root = String::new();
+    let mut depth = 0_usize;
+    // Start and depth of the record that is open.
+    let mut record: Option<(u32, usize)> = None;
+    loop {
+        let start = reader.buffer_position() as u32;
+        match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(element) => {
+                let name = element.name().local_name().into_inner();
+                if depth == 0 && root.is_empty() {
+                    name.clone_into(&mut root);
+                }
+                if record.is_none() && name.eq_ignore_ascii_case("activity") {
+                    record = Some((start, depth));
+                }
+                depth += 1;
+            }
+            Event::Empty(element) => {
+                let name = element.name().local_name().into_inner();
+                if depth == 0 && root.is_empty() {
+                    name.clone_into(&mut root);
+                }
+                if record.is_none() && name.eq_ignore_ascii_case("activity") {
+                    spans.extend([start, reader.buffer_position() as u32]);
+                }
+            }
+            Event::End(_) => {
+                depth = depth.saturating_sub(1);
+                if let Some((start, outside)) = record
+                    && outside == depth
+                {
+                    spans.extend([start, reader.buffer_position() as u32]);
+                    record = None;
+                }
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    if depth > 0 {
+        return Err("the XML ends too early".to_owned());
+    }
+    let root = root.to_ascii_lowercase();
+    // An empty log has no record to be known by.
+    if spans.is_empty() && !(root.contains("activit") || root.contains("log")) {
+        return Err("the XML holds no activities".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! A record of a log, taken apart into paths and texts: the same for JSON and for XML.
+//!
+//! It gives no meaning to any path; [`crate::normalize`] does.
+
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Deeper than this nothing is taken apart: no log is, and every level makes paths longer.
+pub(crate) const DEEPEST: usize = 32;
+
+/// What a record says: paths such as `user.id`, without the wrapping `activity`, and texts. Nulls and
+/// empty texts say nothing and are left out. A path may occur more than once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) members: Vec<(String, String)>,
+}
+
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// In words, when it is neither JSON nor XML.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        if text.trim_start().starts_with('<') { Self::xml(text) } else { Self::json(text) }
+    }
+
+    fn push(&mut self, path: &str, value: &str) {
+        if !value.is_empty() {
+            let path = if path.is_empty() { "record" } else { path };
+            self.members.push((path.to_owned(), value.to_owned()));
+        }
+    }
+
+    fn json(text: &str) -> Result<Self, String> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut record = Self::default();
+        let mut path = String::new();
+        match members(raw) {
+            Some(members) => {
+                for (key, value) in members {
+                    if key == "activity" && value.get().starts_with('{') {
+                        record.flatten(value, &mut path, 0);
+                    } else {
+                        record.nested(value, &mut path, &key, 0);
+                    }
+                }
+            }
+            None => record.flatten(raw, &mut path, 0),
+        }
+        Ok(record)
+    }
+
+    fn flatten(&mut self, raw: &RawValue, path: &mut String, depth: usize) {
+        let text = raw.get();
+        match text.as_bytes().first() {
+            Some(b'"') => match serde_json::from_str::<String>(text) {
+                Ok(value) => self.push(path, &value),
+                // Half of a surrogate pair: better escaped than lost.
+                Err(_) => self.push(path, text),
+            },
+            Some(b'{') if depth < DEEPEST => match members(raw) {
+                Some(members) => {
+                    for (key, value) in members {
+                        self.nested(value, path, &key, depth);
+                    }
+                }
+                None => self.push(path, text),
+            },
+            Some(b'[') if depth < DEEPEST => match serde_json::from_str::<Vec<&RawValue>>(text) {
+                Ok(items) => {
+                    for (index, value) in items.into_iter().enumerate() {
+                        self.nested(value, path, &index.to_string(), depth);
+                    }
+                }
+                Err(_) => self.push(path, text),
+            },
+            _ if text == "null" => {}
+            _ => self.push(path, text),
+        }
+    }
+
+    fn nested(&mut self, raw: &RawValue, path: &mut String, key: &str, depth: usize) {
+        let before = path.len();
+        extend(path, key);
+        self.flatten(raw, path, depth + 1);
+        path.truncate(before);
+    }
+
+    fn xml(text: &str) -> Result<Self, String> {
+        let mut reader = Reader::from_str(text);
+        let mut record = Self::default();
+        let mut path = String::new();
+        // Length of the path outside of every open element.
+        let mut open: Vec<usize> = Vec::new();
+        let mut content = String::new();
+        let mut seen = false;
+        loop {
+            match reader.read_event().map_err(|error| error.to_string())? {
+                Event::Start(element) => {
+                    record.text(&path, &mut content);
+                    record.enter(&element, &mut path, &mut open)?;
+                    seen = true;
+                }
+                Event::Empty(element) => {
+                    record.text(&path, &mut content);
+                    record.enter(&element, &mut path, &mut open)?;
+                    path.truncate(open.pop().unwrap_or_default());
+                    seen = true;
+                }
+                Event::End(_) => {
+                    record.text(&path, &mut content);
+                    path.truncate(open.pop().unwrap_or_default());
+                }
+                Event::Text(part) => content.push_str(&part.xml10_content()),
+                Event::CData(part) => content.push_str(&part.xml10_content()),
+                Event::GeneralRef(part) => match part.resolve_char_ref() {
+                    Ok(Some(character)) => content.push(character),
+                    _ => match quick_xml::escape::resolve_predefined_entity(&part) {
+                        Some(known) => content.push_str(known),
+                        None => content.push_str(&format!("&{};", &*part)),
+                    },
+                },
+                Event::Eof if !seen || !open.is_empty() => {
+                    return Err("the XML ends too early".to_owned());
+                }
+                Event::Eof => return Ok(record),
+                Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
+            }
+        }
+    }
+
+    fn text(&mut self, path: &str, content: &mut String) {
+        self.push(path, content.trim());
+        content.clear();
+    }
+
+    fn enter(
+        &mut self,
+        element: &BytesStart<'_>,
+        path: &mut String,
+        open: &mut Vec<usize>,
+    ) -> Result<(), String> {
+        if open.len() >= DEEPEST {
+            return Err("the XML is nested too deeply".to_owned());
+        }
+        let outside = path.len();
+        // The record's own element is the wrapping.
+        if !open.is_empty() {
+            extend(path, element.name().local_name().into_inner());
+        }
+        open.push(outside);
+        for attribute in element.attributes().with_checks(false) {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            let key = attribute.key.into_inner();
+            if key == "xmlns" || key.starts_with("xmlns:") {
+                continue;
+            }
+            let value = match attribute.normalized_value(XmlVersion::Implicit1_0) {
+                Ok(value) => value,
+                // An entity that nobody has declared: better as it is written than lost.
+                Err(_) => attribute.value.clone(),
+            };
+            let before = path.len();
+            extend(path, attribute.key.local_name().into_inner());
+            self.push(path, &value);
+            path.truncate(before);
+        }
+        Ok(())
+    }
+}
+
+fn extend(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(key);
+}
+
+/// The members of an object in their order; `None` when it is none.
+pub(crate) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+    struct Collect;
+
+    impl<'de> Visitor<'de> for Collect {
+        type Value = Members<'de>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
+                members.push(member);
+            }
+            Ok(Members(members))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Members<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(Collect)
+        }
+    }
+
+    if !raw.get().starts_with('{') {
+        return None;
+    }
+    serde_json::from_str::<Members<'_>>(raw.get()).ok().map(|members| members.0)
+}
