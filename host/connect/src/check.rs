@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use casbah_model::adapter::{
     Adapter, Failure, Next, PlanRequest, Produces, Response, class, facts,
@@ -21,6 +22,8 @@ use crate::text;
 
 /// Pages of facts that are asked for at most.
 const MOST_PAGES: usize = 20;
+/// No longer is waited for a place in the budget of requests.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A clock that is off by more than this is worth a word, ms.
 const CLOCK: i64 = 60_000;
 
@@ -146,6 +149,8 @@ pub(crate) struct Subject {
 enum Broken {
     Failure(Failure),
     Error(ConnectError),
+    /// There was no place in the budget of requests in time.
+    Budget,
 }
 
 impl Subject {
@@ -218,8 +223,9 @@ impl Subject {
             let asked = plan.clone();
             let planned = blocking(move || adapter.plan(&asked)).await.map_err(Broken::Error)?;
             let planned = planned.map_err(Broken::Failure)?;
+            let place = tokio::time::timeout(PATIENCE, self.budget.take()).await;
+            let place = place.map_err(|_| Broken::Budget)?;
             report.calls += 1;
-            let place = self.budget.take().await;
             let answer = self.http.send(&self.hosts, &planned, &bearer.token, &self.clock).await;
             drop(place);
             let Answer { status, headers, body, clock_offset, .. } =
@@ -263,8 +269,20 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
     let id = report.fact(facts::ACCOUNT_ID).to_owned();
     let organization = report.fact(facts::ORGANIZATION_NAME).to_owned();
     let knows_me = !email.is_empty() || !id.is_empty();
+    if matches!(broken, Some(Broken::Budget)) {
+        report.add(
+            if knows_me { "activities" } else { "sign-in" },
+            Outcome::Unknown,
+            format!(
+                "{title} was not asked: the budget of requests was used up for {} s",
+                PATIENCE.as_secs()
+            ),
+            "test again later: other work uses the budget, or the app asked for a pause",
+        );
+        return;
+    }
     let (failed, message, remedy) = match broken {
-        None => (None, String::new(), String::new()),
+        None | Some(Broken::Budget) => (None, String::new(), String::new()),
         Some(Broken::Failure(failure)) => {
             let message = text::shown(&failure.to_string(), 300);
             (Some(failure.class), message, text::shown(&failure.remedy, 400))

@@ -275,7 +275,7 @@ impl Connections {
         }
         .run()
         .await;
-        remember(&mut connection, &check);
+        remember(&mut connection, &check, before.as_ref());
         if let Some(before) = before.as_ref().filter(|_| switch == Switch::Refuse) {
             same_account(before, &connection)?;
         }
@@ -511,11 +511,23 @@ fn assemble(
     }
 }
 
-fn remember(connection: &mut Connection, check: &CheckReport) {
+/// Takes over what the test found out. What it did not is kept from before, so that the next sign-in
+/// has something to be compared with.
+fn remember(connection: &mut Connection, check: &CheckReport, before: Option<&Connection>) {
     connection.account_id = check.fact(facts::ACCOUNT_ID).to_owned();
     connection.account_email = check.fact(facts::ACCOUNT_EMAIL).to_owned();
     connection.organization_id = check.fact(facts::ORGANIZATION_ID).to_owned();
     connection.organization_name = check.fact(facts::ORGANIZATION_NAME).to_owned();
+    let Some(before) = before else { return };
+    if connection.account_id.is_empty() && connection.account_email.is_empty() {
+        connection.account_id.clone_from(&before.account_id);
+        connection.account_email.clone_from(&before.account_email);
+    }
+    let same = connection.account_id == before.account_id;
+    if same && connection.organization_id.is_empty() && connection.organization_name.is_empty() {
+        connection.organization_id.clone_from(&before.organization_id);
+        connection.organization_name.clone_from(&before.organization_name);
+    }
 }
 
 /// A connection must not silently become that of another organization or account: its position and

@@ -102,6 +102,8 @@ pub(crate) struct World {
     pub(crate) largest_page: usize,
     /// Tokens that are issued are refused all the same.
     pub(crate) refuse_all: bool,
+    /// Instead of saying that there is nothing more, the app asks to wait.
+    pub(crate) wait: bool,
 }
 
 impl World {
@@ -285,7 +287,10 @@ fn data(world: &World, seen: &Seen, fault: Option<Fault>) -> Response<Body> {
             let items: Vec<_> = world.items.iter().skip(from).take(count).map(|item| {
                 json!({"id": item.id, "time": item.time, "actor": item.actor, "text": "what the app said"})
             }).collect();
-            answer(200, &json!({"items": items, "next": next.to_string(), "more": more}))
+            answer(
+                200,
+                &json!({"items": items, "next": next.to_string(), "more": more, "wait": world.wait}),
+            )
         }
         _ => answer(404, &json!({})),
     }
@@ -373,6 +378,8 @@ struct ToyPage<'a> {
     items: Vec<&'a RawValue>,
     next: String,
     more: bool,
+    #[serde(default)]
+    wait: bool,
 }
 
 impl Adapter for ToyAdapter {
@@ -485,7 +492,11 @@ impl Adapter for ToyAdapter {
             }
         }
         Ok(Page {
-            next: if page.more { Next::More } else { Next::CaughtUp },
+            next: match (page.more, page.wait) {
+                (true, _) => Next::More,
+                (false, true) => Next::Wait(5),
+                (false, false) => Next::CaughtUp,
+            },
             cursor: page.next,
             batch: builder.finish(),
             raw,

@@ -123,3 +123,22 @@ async fn a_wrong_clock_is_worth_a_word() {
     assert!(report.passed());
     assert!(report.to_string().contains("s behind that of Toy"), "{report}");
 }
+
+/// A budget that others use up, or an app that asked for a long pause, keeps nobody waiting for ever.
+#[tokio::test]
+async fn a_test_does_not_wait_for_the_budget_for_ever() {
+    let rig = rig().await;
+    let kept = rig.connections.kept(&rig.tenant, &rig.name, &rig.adapter.description).unwrap();
+    tokio::time::pause();
+    let started = tokio::time::Instant::now();
+    kept.budget.close(started + Duration::from_secs(3600));
+    let report = report(&rig).await;
+    let waited = started.elapsed();
+    assert!(waited >= PATIENCE && waited < PATIENCE + Duration::from_secs(5), "{waited:?}");
+    assert_eq!(report.calls, 0);
+    assert!(report.passed(), "nothing is known to be wrong");
+    assert_snapshot!(report, @r"
+    unknown  sign-in: Toy was not asked: the budget of requests was used up for 30 s
+             hint: test again later: other work uses the budget, or the app asked for a pause
+    ");
+}

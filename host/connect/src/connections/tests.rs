@@ -132,6 +132,28 @@ async fn a_failed_test_is_told_and_the_connection_kept() {
     rig.connections.get(&rig.tenant, &rig.name).unwrap();
 }
 
+/// A sign-in whose test fails must not make the next one with any account acceptable.
+#[tokio::test]
+async fn a_failed_test_forgets_no_account() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let sign_in = async || {
+        let grant = personal(&rig, "other-token");
+        let connections = &rig.connections;
+        connections
+            .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
+            .await
+    };
+    rig.toy.world().faults.push_back(Fault::status(403));
+    let established = sign_in().await.unwrap();
+    assert!(!established.check.passed());
+    let kept = established.report.connection;
+    assert_eq!((kept.account_id.as_str(), kept.organization_id.as_str()), ("1", "o1"));
+    assert_eq!(kept.account_email, "Root@Acme.example");
+    rig.toy.world().me = json!({"id": "9", "email": "eve@evil.example", "org": "o2"});
+    assert_eq!(sign_in().await.unwrap_err().kind(), ConnectErrorKind::OtherAccount);
+}
+
 #[tokio::test]
 async fn removing_ends_the_grant_and_forgets_everything() {
     let rig = Rig::new().await;

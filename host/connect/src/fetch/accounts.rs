@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use casbah_model::adapter::{Next, PlanRequest, Stream};
+use casbah_model::adapter::{Next, PlanRequest, Stream, class};
 use casbah_store::Commit;
 
-use super::request::{Arrived, Go, Worker};
+use super::request::{Arrived, Go, Setback, Worker};
 use super::{Event, Shared, StreamEnd, Waiting, blocking};
 use crate::accounts::Account;
 use crate::connection::{Position, read_position, write_position};
@@ -82,7 +82,7 @@ impl Rounds {
             .interval
             .unwrap_or(Duration::from_secs(self.worker.stream.interval_seconds.max(1)));
         // A clock that was set back must not keep a round from coming.
-        let past = u64::try_from(shared.now() - last).unwrap_or(u64::MAX);
+        let past = u64::try_from(shared.now().saturating_sub(last)).unwrap_or(u64::MAX);
         interval.saturating_sub(Duration::from_millis(past))
     }
 
@@ -105,7 +105,8 @@ impl Rounds {
                 },
                 Err(setback) => {
                     self.setbacks += 1;
-                    if self.setbacks >= PATIENCE {
+                    // What an administrator has to put right may take days.
+                    if self.setbacks >= PATIENCE || is_lasting(&setback) {
                         self.release();
                     }
                     self.worker.overcome(setback, round.cursor.is_some()).await?
@@ -160,6 +161,7 @@ impl Rounds {
             blocking(move || store(&shared, &stream, accounts, &ids, &position, received))
                 .await??;
         self.position = after;
+        self.worker.stored();
         let shared = &self.worker.shared;
         shared.tell(&Event::Accounts {
             stream: self.worker.stream.name.clone(),
@@ -182,6 +184,12 @@ impl Rounds {
                 .send_modify(|streams| *streams = streams.saturating_sub(1));
         }
     }
+}
+
+/// Whether it won't pass by itself.
+fn is_lasting(setback: &Setback) -> bool {
+    matches!(setback, Setback::Failure(failure, _)
+        if matches!(failure.class.as_str(), class::FORBIDDEN | class::REFUSED))
 }
 
 /// Stores what is new about accounts; with the ids of a whole round also who is gone. Returns how

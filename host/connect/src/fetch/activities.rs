@@ -5,15 +5,18 @@ use std::sync::Arc;
 use casbah_model::adapter::{Failure, Next, PlanRequest, Stream, class};
 use tokio::task::JoinHandle;
 
-use super::intake::{Taken, newest, take};
+use super::intake::{Taken, brings_news, newest, take};
 use super::request::{Arrived, Go, Setback, Worker};
-use super::{Event, Shared, StreamEnd, Waiting};
-use crate::connection::{Position, read_position};
+use super::{Event, Shared, StreamEnd, Waiting, blocking};
+use crate::connection::{Position, State, read_position};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// Pages in a row that brought nothing new and no new position, after which the position counts as
 /// stuck.
 const STUCK: u32 = 5;
+/// Times that an adapter may ask to wait without anything new, when somebody waits for the end. More
+/// than it takes to notice a stuck position, so that a new one is looked for first.
+const WAITS: u32 = STUCK + 1;
 
 /// A page on its way into the store.
 struct Storing {
@@ -36,6 +39,8 @@ pub(super) struct Activities {
     recover: bool,
     /// Pages in a row without anything new.
     still: u32,
+    /// Times that the adapter asked to wait since something new came.
+    waits: u32,
     /// Whether a new position was looked for since something new came.
     recovered: bool,
 }
@@ -53,6 +58,7 @@ impl Activities {
             storing: None,
             recover: false,
             still: 0,
+            waits: 0,
             recovered: false,
         })
     }
@@ -127,9 +133,15 @@ impl Activities {
         let taken = task.await.map_err(|_| {
             ConnectError::new(ConnectErrorKind::Store, "the store panicked while a page was stored")
         })??;
-        self.still = if still && taken.activities == 0 { self.still + 1 } else { 0 };
+        if still && taken.activities == 0 {
+            self.still = self.still.saturating_add(1);
+        } else {
+            self.still = 0;
+            self.worker.stored();
+        }
         if taken.activities > 0 {
             self.recovered = false;
+            self.waits = 0;
         }
         self.worker.shared.tell(&Event::Page {
             stream: self.worker.stream.name.clone(),
@@ -144,10 +156,15 @@ impl Activities {
     }
 
     /// Starts storing a page, and says when to fetch the next.
-    async fn arrived(&mut self, arrived: Arrived) -> Result<Go, ConnectError> {
-        if self.still >= STUCK {
-            // What came is the same page once more.
-            return self.stuck().await;
+    async fn arrived(&mut self, mut arrived: Arrived) -> Result<Go, ConnectError> {
+        if self.still >= STUCK && self.stands(&arrived) {
+            let shared = Arc::clone(&self.worker.shared);
+            let (news, again) = blocking(move || (brings_news(&shared, &arrived), arrived)).await?;
+            if !news {
+                // What came is the same page once more.
+                return self.stuck().await;
+            }
+            arrived = again;
         }
         self.worker.succeeded();
         let next = arrived.page.next;
@@ -157,7 +174,7 @@ impl Activities {
             ..self.ahead.clone()
         };
         let caught_up = next == Next::CaughtUp;
-        let still = !caught_up && self.ahead.cursor == after.cursor;
+        let still = self.stands(&arrived);
         let before = std::mem::replace(&mut self.ahead, after.clone());
         self.recover = false;
         let shared = Arc::clone(&self.worker.shared);
@@ -175,8 +192,23 @@ impl Activities {
         self.idle(next).await
     }
 
+    /// Whether a page says that there is more, at the very position it was asked at.
+    fn stands(&self, arrived: &Arrived) -> bool {
+        arrived.page.next != Next::CaughtUp
+            && self.ahead.cursor.as_ref() == Some(&arrived.page.cursor)
+    }
+
     /// Waits for news.
     async fn idle(&mut self, next: Next) -> Result<Go, ConnectError> {
+        if matches!(next, Next::Wait(_)) && self.worker.shared.fetch.until_caught_up {
+            self.waits = self.waits.saturating_add(1);
+            if self.waits >= WAITS {
+                let reason = "there is more to fetch, but casbah is asked to wait again and again";
+                let remedy = "fetch again later; if it goes on, ask the app's support";
+                self.worker.report(State::Faulty, reason, remedy).await?;
+                return Ok(Go::End(StreamEnd::CaughtUp));
+            }
+        }
         let fetch = &self.worker.shared.fetch;
         let pause = match next {
             Next::Wait(ms) => std::time::Duration::from_millis(ms).min(fetch.pace.longest),
@@ -196,9 +228,11 @@ impl Activities {
 
     /// The app promises more, but sends the same page again and again.
     async fn stuck(&mut self) -> Result<Go, ConnectError> {
-        self.still = 0;
-        let can_recover = !self.recovered;
-        self.recovered = true;
+        let can_recover = !std::mem::replace(&mut self.recovered, true);
+        if can_recover {
+            // The new position gets its own chance. Otherwise it is counted on until it moves.
+            self.still = 0;
+        }
         let failure = Failure {
             class: if can_recover { class::STALE_CURSOR } else { class::MALFORMED }.to_owned(),
             message: "the app promises more, but its position does not move".to_owned(),

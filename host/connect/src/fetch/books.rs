@@ -7,7 +7,7 @@ use casbah_store::{Commit, Committed, Store};
 use tokio::sync::watch;
 
 use super::Fetch;
-use crate::connection::{Status, StreamStatus, write_status};
+use crate::connection::{Status, StreamStatus, Trouble, write_status};
 use crate::error::ConnectError;
 
 /// By how much the app's clock may be off before it is noted, ms.
@@ -99,6 +99,11 @@ impl Books {
             });
         }
         Ok(committed)
+    }
+
+    /// Notes what is wrong with a stream for the next commit, when the store refused it.
+    pub(super) fn remember(&self, stream: &str, trouble: Trouble) {
+        lock(&self.status).streams.entry(stream.to_owned()).or_default().trouble = Some(trouble);
     }
 
     /// Commits what was counted and not committed yet, if anything.

@@ -46,20 +46,16 @@ pub(super) fn take(
         drop(body);
         let marks = fresh.iter().filter_map(|&row| marks.get(row)).copied().collect();
         let mut batch = if fresh.len() == rows { page.batch } else { page.batch.select(&fresh) };
-        let times = times(&batch);
-        taken.late = late(&times, before.newest, shared.fetch.lateness);
+        let (min_time, max_time) = span(&batch, received);
+        taken.late = late(&times(&batch), before.newest, shared.fetch.lateness);
         let accounts = shared.accounts.read().unwrap_or_else(PoisonError::into_inner);
         accounts.join(&mut batch, &shared.kept.connection.app, connection, received);
         drop(accounts);
-        commit = commit.append(NewBlock {
-            batch: Arc::new(batch),
-            raw,
-            marks,
-            min_time: times.iter().copied().min().unwrap_or(received),
-            max_time: times.iter().copied().max().unwrap_or(received),
-        });
+        commit = commit.append(NewBlock { batch: Arc::new(batch), raw, marks, min_time, max_time });
     }
     let caught_up = page.next == Next::CaughtUp;
+    // More was promised, and this led nowhere: no sign that what is wrong is over.
+    let stands = !caught_up && fresh.is_empty() && before.cursor == after.cursor;
     books.commit(commit, |status| {
         status.counters.activities += taken.activities;
         status.counters.duplicates += taken.duplicates;
@@ -67,15 +63,26 @@ pub(super) fn take(
         status.last_success = Some(received);
         status.last_activity = status.last_activity.max(after.newest);
         if caught_up {
-            status.lag = after.newest.map(|newest| (received - newest).max(0));
+            status.lag = after.newest.map(|newest| received.saturating_sub(newest).max(0));
         }
         let stream = status.streams.entry(stream.to_owned()).or_default();
         stream.last_success = Some(received);
         stream.newest = after.newest;
         stream.caught_up = caught_up;
-        stream.trouble = None;
+        if !stands {
+            stream.trouble = None;
+        }
     })?;
     Ok(taken)
+}
+
+/// Whether a page holds an activity that is not in the log.
+pub(super) fn brings_news(shared: &Shared, arrived: &Arrived) -> bool {
+    let Arrived { page, body, .. } = arrived;
+    let books = &shared.books;
+    let store = books.store();
+    let marks = marks(&page.batch, &page.raw, body, books.name().as_str(), store.mark_key());
+    !fresh(&marks, &store.seen(books.tenant(), &marks)).is_empty()
 }
 
 /// What identifies each activity within a tenant: a keyed hash of connection and id, or of the whole
@@ -141,6 +148,18 @@ fn times(batch: &Batch) -> Vec<i64> {
     times.iter().copied().filter(|&time| time != ABSENT_INTEGER).collect()
 }
 
+/// From when to when the activities of a block are, for retention. One of the future counts as now,
+/// and so does one without a time: a wrong time must not keep the others for ever.
+fn span(batch: &Batch, received: i64) -> (i64, i64) {
+    let times = batch.integers("time").unwrap_or_default();
+    let known = |row: usize| times.get(row).copied().filter(|&time| time != ABSENT_INTEGER);
+    (0..batch.len())
+        .map(|row| known(row).map_or(received, |time| time.min(received)))
+        .map(|time| (time, time))
+        .reduce(|(min, max), (time, _)| (min.min(time), max.max(time)))
+        .unwrap_or((received, received))
+}
+
 fn late(times: &[i64], newest: Option<i64>, lateness: std::time::Duration) -> u64 {
     let Some(newest) = newest else { return 0 };
     let limit = newest.saturating_sub(i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX));
@@ -202,6 +221,27 @@ mod tests {
             }
             prop_assert_eq!(rows, expected);
         }
+    }
+
+    /// One wrong time must neither keep a block for ever nor take it too early.
+    #[test]
+    fn a_block_spans_the_times_that_can_be() {
+        let of = |times: &[Option<i64>]| {
+            let mut builder = BatchBuilder::new();
+            for time in times {
+                builder.begin_row();
+                builder.text("id", "e");
+                if let Some(time) = time {
+                    builder.integer("time", *time);
+                }
+            }
+            span(&builder.finish(), 1000)
+        };
+        assert_eq!(of(&[Some(10), Some(5)]), (5, 10));
+        assert_eq!(of(&[Some(10), Some(i64::MAX)]), (10, 1000));
+        assert_eq!(of(&[Some(i64::MAX)]), (1000, 1000));
+        assert_eq!(of(&[Some(10), None]), (10, 1000));
+        assert_eq!(of(&[None]), (1000, 1000));
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(super) struct Pacer {
     size: u32,
     /// Failures since the last page.
     failures: u32,
+    /// Pages in a row that came, but that the store refused.
+    unstored: u32,
     /// Pages since the size last changed.
     good: u32,
     /// So many good pages let a halved size grow; more with every time that it did not last.
@@ -93,6 +95,7 @@ impl Pacer {
             smallest,
             size: largest,
             failures: 0,
+            unstored: 0,
             good: 0,
             grow: GROW,
             grown: false,
@@ -116,6 +119,18 @@ impl Pacer {
             return Some(self.size);
         }
         None
+    }
+
+    /// A page is in the store.
+    pub(super) fn stored(&mut self) {
+        self.unstored = 0;
+    }
+
+    /// The store refused a page. That pages come meanwhile is no sign of getting better.
+    pub(super) fn not_stored(&mut self, failure: &Failure) -> Step {
+        self.failures = self.failures.max(self.unstored);
+        self.unstored = self.unstored.saturating_add(1);
+        self.failure(failure, false)
     }
 
     /// Halves the page size. Returns the new one, or `None` when it is the smallest already.

@@ -219,10 +219,17 @@ impl Worker {
         failure: &Failure,
         can_recover: bool,
     ) -> Result<Go, ConnectError> {
-        let Step { action, report } = self.pacer.failure(failure, can_recover);
+        let step = self.pacer.failure(failure, can_recover);
+        self.take_step(step, failure).await
+    }
+
+    async fn take_step(&mut self, step: Step, failure: &Failure) -> Result<Go, ConnectError> {
+        let Step { action, report } = step;
         if let Some(state) = report {
             self.report(state, &failure.to_string(), &failure.remedy).await?;
         }
+        // Who waits for the end is told what is wrong instead of being kept waiting for ever.
+        let over = report.is_some() && self.shared.fetch.until_caught_up;
         match action {
             Action::End => Ok(Go::End(StreamEnd::ReconnectNeeded)),
             Action::Recover => {
@@ -235,9 +242,13 @@ impl Worker {
             }
             Action::Close(pause) => {
                 self.shared.kept.budget.close(Instant::now() + pause);
+                if over {
+                    return Ok(Go::End(StreamEnd::CaughtUp));
+                }
                 self.pause(pause, Waiting::Throttle).await
             }
             Action::Pause(_, Waiting::Administrator) => self.slow().await,
+            Action::Pause(..) if over => Ok(Go::End(StreamEnd::CaughtUp)),
             Action::Pause(pause, why) => self.pause(pause, why).await,
         }
     }
@@ -278,17 +289,21 @@ impl Worker {
         self.shared
             .tell(&Event::Trouble { stream: self.stream.name.clone(), trouble: trouble.clone() });
         let (shared, stream) = (Arc::clone(&self.shared), self.stream.name.clone());
-        let written = blocking(move || {
-            shared.books.commit(Commit::new(), |status| {
-                status.streams.entry(stream).or_default().trouble = Some(trouble);
-            })
+        blocking(move || {
+            let kept = trouble.clone();
+            let written = shared.books.commit(Commit::new(), |status| {
+                status.streams.entry(stream.clone()).or_default().trouble = Some(trouble);
+            });
+            match written {
+                // A full disk is no reason to end: it is told, and written with the next commit.
+                Err(error) if !is_final(&error) => {
+                    shared.books.remember(&stream, kept);
+                    Ok(())
+                }
+                written => written.map(|_| ()),
+            }
         })
-        .await?;
-        match written {
-            // A full disk is no reason to end: what could not be noted was told at least.
-            Err(error) if !is_final(&error) => Ok(()),
-            written => written.map(|_| ()),
-        }
+        .await?
     }
 
     /// A page came.
@@ -296,6 +311,11 @@ impl Worker {
         if let Some(size) = self.pacer.page() {
             self.shared.tell(&Event::PageSize { stream: self.stream.name.clone(), size });
         }
+    }
+
+    /// A page is in the store, and it led further.
+    pub(super) fn stored(&mut self) {
+        self.pacer.stored();
         if self.reported.take().is_some() {
             self.shared.tell(&Event::Recovered { stream: self.stream.name.clone() });
         }
@@ -312,7 +332,8 @@ impl Worker {
             remedy: error.remedy().unwrap_or_default().to_owned(),
             ..Failure::default()
         };
-        self.carry_out(&failure, false).await
+        let step = self.pacer.not_stored(&failure);
+        self.take_step(step, &failure).await
     }
 }
 

@@ -81,7 +81,7 @@ async fn failures_that_pass_cost_nothing() {
     for (name, faults, failures, throttles) in [
         ("transient", vec![Fault::status(500), Fault::status(503)], 2, 0),
         ("throttled", vec![Fault::status(429); 3], 3, 3),
-        ("malformed", vec![nonsense(); 4], 4, 0),
+        ("malformed", vec![nonsense(); 2], 2, 0),
         ("forbidden for a while", vec![Fault::status(204)], 1, 0),
         ("duplicates", vec![Fault::Back(0), Fault::Back(30), Fault::Back(99)], 0, 0),
         ("empty pages", vec![Fault::Empty, Fault::Empty], 0, 0),
@@ -180,11 +180,123 @@ async fn a_stuck_position_is_noticed_and_reported() {
     let fetched = run(&rig).await;
     rig.expect_all_once(250);
     assert!(counters(&fetched).recoveries >= 1);
+    assert_eq!(fetched.ended, Ended::CaughtUp);
+    assert_eq!(fetched.report.state, State::Faulty);
+    assert_snapshot!(fetched.report.reason, @"the app promises more, but its position does not move");
+    assert!(counters(&fetched).calls < 40, "it ended before the faults did");
     let events = rig.events.lock().unwrap();
     assert!(events.iter().any(|event| matches!(event, Event::Repositioned { reason, .. } if reason.contains("does not move"))));
     assert!(
         events.iter().any(|event| matches!(event, Event::Waiting { why: Waiting::Failure, .. }))
     );
+}
+
+/// A running fetch keeps the report of a stuck position until something moves.
+#[tokio::test]
+async fn a_stuck_position_is_trouble_until_it_moves() {
+    let rig = rig(10).await;
+    run(&rig).await;
+    rig.toy.world().faults.extend(vec![Fault::Stuck; 25]);
+    let (handle, wish) = stop();
+    let mut fetch = rig.fetch();
+    fetch.until_caught_up = false;
+    let heard = Arc::clone(&rig.events);
+    fetch.observer = Arc::new(move |_, event| {
+        let mut heard = heard.lock().unwrap();
+        heard.push(event.clone());
+        let troubled = heard.iter().any(|event| matches!(event, Event::Trouble { .. }));
+        if troubled && matches!(event, Event::Page { caught_up: true, .. }) {
+            handle.stop();
+        }
+    });
+    let fetched = rig.connections.fetch(fetch, wish);
+    let fetched =
+        tokio::time::timeout(Duration::from_secs(20), fetched).await.expect("it ends").unwrap();
+    assert_eq!(fetched.report.state, State::Ok);
+    let events = rig.events.lock().unwrap();
+    let troubles = events.iter().filter(|event| matches!(event, Event::Trouble { .. })).count();
+    let recovered = events.iter().filter(|event| matches!(event, Event::Recovered { .. })).count();
+    assert_eq!((troubles, recovered), (1, 1), "told once, over once");
+    assert_eq!(counters(&fetched).recoveries, 1);
+    rig.expect_all_once(10);
+}
+
+/// Who waits for the end must not wait for ever, whatever goes on failing.
+#[tokio::test]
+async fn what_goes_on_failing_ends_a_fetch_with_an_end() {
+    let nonsense = Fault::Answer(200, Vec::new(), "<html>".to_owned());
+    for (name, fault, calls) in [
+        ("transient", Fault::status(500), 5),
+        ("throttled", Fault::status(429), 5),
+        ("malformed", nonsense, 3),
+    ] {
+        let rig = rig(10).await;
+        run(&rig).await;
+        rig.toy.world().seen.clear();
+        rig.toy.world().faults.extend(vec![fault; 500]);
+        let fetched = run(&rig).await;
+        assert_eq!(fetched.ended, Ended::CaughtUp, "{name}");
+        assert_eq!(fetched.report.state, State::Faulty, "{name}");
+        assert_eq!(rig.toy.count("/api/events"), calls, "{name}");
+        rig.toy.world().faults.clear();
+        assert_eq!(run(&rig).await.report.state, State::Ok, "{name}: it is over");
+    }
+    // A plan that is never allowed, for all streams.
+    let rig = rig(10).await;
+    *rig.adapter.planned.lock().unwrap() =
+        Some(HttpRequest { host: "https://evil.example".to_owned(), ..HttpRequest::default() });
+    let fetched = run(&rig).await;
+    assert_eq!((fetched.ended, fetched.report.state), (Ended::CaughtUp, State::Faulty));
+}
+
+/// Pages come, but the store refuses them: that is told at the end, too.
+#[tokio::test]
+async fn a_store_that_refuses_ends_a_fetch_with_an_end() {
+    let rig = rig(600).await;
+    run_partly(&rig, 2).await;
+    // Five pages, and the note that it is so.
+    rig.store.failing.store(6, Ordering::SeqCst);
+    let fetched = run(&rig).await;
+    assert_eq!((fetched.ended, fetched.report.state), (Ended::CaughtUp, State::Faulty));
+    assert_eq!(rig.store.failing.load(Ordering::SeqCst), 0);
+    rig.store.failing.store(u32::MAX, Ordering::SeqCst);
+    let (_handle, never) = stop();
+    let fetched = rig.connections.fetch(rig.fetch(), never);
+    let fetched = tokio::time::timeout(Duration::from_secs(20), fetched).await.expect("it ends");
+    assert_eq!(fetched.unwrap_err().kind(), ConnectErrorKind::Store);
+    rig.store.failing.store(0, Ordering::SeqCst);
+    assert_eq!(run(&rig).await.report.state, State::Ok);
+    rig.expect_all_once(600);
+}
+
+/// An adapter that asks to wait is obeyed, but not for ever when somebody waits for the end.
+#[tokio::test]
+async fn waits_come_to_an_end() {
+    let rig = rig(10).await;
+    rig.toy.world().wait = true;
+    let fetched = run(&rig).await;
+    assert_eq!((fetched.ended, fetched.report.state), (Ended::CaughtUp, State::Faulty));
+    assert_snapshot!(fetched.report.reason, @"there is more to fetch, but casbah is asked to wait again and again");
+    rig.expect_all_once(10);
+    rig.toy.world().wait = false;
+    assert_eq!(run(&rig).await.report.state, State::Ok);
+}
+
+/// No time that an app makes up may break anything, or keep the rest from retention.
+#[tokio::test]
+async fn times_that_can_not_be_do_no_harm() {
+    let rig = rig(2).await;
+    rig.toy.world().items[1].time = i64::MAX;
+    run(&rig).await;
+    rig.expect_all_once(2);
+    let now = rig.clock.now();
+    let retained = rig.store.retain(&rig.tenant, now + 1000).unwrap();
+    assert_eq!(retained.activities, 2);
+    let rig = self::rig(1).await;
+    rig.toy.world().items[0].time = i64::MIN + 1;
+    let fetched = run(&rig).await;
+    rig.expect_all_once(1);
+    assert_eq!(fetched.report.status.lag, Some(i64::MAX));
 }
 
 #[tokio::test]
@@ -405,6 +517,28 @@ async fn activities_go_on_without_accounts() {
     let fetched = run(&rig).await;
     rig.expect_all_once(20);
     assert_eq!(fetched.report.state, State::Forbidden);
+}
+
+/// What only an administrator can mend on the accounts keeps no activity waiting for two slow tries.
+#[tokio::test]
+async fn activities_do_not_wait_for_an_administrator() {
+    for status in [403, 400] {
+        let rig = rig(20).await;
+        rig.toy.world().user_faults.push_back(Fault::status(status));
+        let (handle, wish) = stop();
+        let mut fetch = rig.fetch();
+        fetch.until_caught_up = false;
+        fetch.pace.slow = Duration::from_secs(600);
+        fetch.observer = Arc::new(move |_, event| {
+            if matches!(event, Event::Page { caught_up: true, .. }) {
+                handle.stop();
+            }
+        });
+        let fetched = rig.connections.fetch(fetch, wish);
+        let fetched = tokio::time::timeout(Duration::from_secs(10), fetched).await;
+        fetched.expect("activities come at once").unwrap();
+        rig.expect_all_once(20);
+    }
 }
 
 #[tokio::test]
