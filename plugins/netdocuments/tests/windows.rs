@@ -190,6 +190,22 @@ proptest! {
     }
 }
 
+/// Where windows meet nothing falls through: something happens in every single second.
+#[test]
+fn no_second_is_missed_where_windows_meet() {
+    let log: Vec<_> = (0..3 * 3600)
+        .map(|second| Happened { time: NOW - 4 * HOUR + second * SECOND, delay: 0, what: 1 })
+        .collect();
+    for (start_counts, end_counts) in [(true, true), (true, false), (false, true), (false, false)] {
+        let log = log.clone();
+        let server =
+            Server { log, start_counts, end_counts, most: 700, newest_first: false, xml: false };
+        let (kept, requests) = fetch(&server, NOW - 5 * HOUR, NOW, 1);
+        assert_eq!(kept.len(), server.log.len(), "{start_counts} {end_counts}");
+        assert!(requests > 15, "the busy hours were read in {requests} requests");
+    }
+}
+
 /// A quiet quarter is read in few requests: windows grow.
 #[test]
 fn windows_grow_when_little_comes() {

@@ -64,9 +64,16 @@ pub(crate) fn lines(batch: &Batch, row: usize) -> Vec<String> {
     for (key, value) in view.nested("fields", "key").zip(view.nested("fields", "value")) {
         lines.push(format!("fields.{key}: {value}"));
     }
-    let names = view.nested("objects", "id").zip(view.nested("objects", "name"));
-    for (role, (id, name)) in view.nested("objects", "role").zip(names) {
-        lines.push(format!("objects.{role}: {id} {name}"));
+    if let Some(objects) = batch.nested("objects") {
+        // By columns: one that no row fills is not there at all.
+        let cell = |column: &str, at: usize| match objects.column(column) {
+            Some(Values::Text(ids)) => batch.texts.get(ids[at]).to_owned(),
+            _ => String::new(),
+        };
+        for at in objects.range(row) {
+            let (role, id, name) = (cell("role", at), cell("id", at), cell("name", at));
+            lines.push(format!("objects.{role}: {id} {name}"));
+        }
     }
     lines.sort();
     lines
