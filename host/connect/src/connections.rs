@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use casbah_model::adapter::{Adapter, AdapterDescription, facts};
 use casbah_model::{ConnectionName, TenantName};
-use casbah_store::{Commit, Store};
+use casbah_store::{Commit, Expect, Store, StoreErrorKind, Table};
 use tokio::time::Instant;
 
 use crate::accounts::Accounts;
@@ -28,6 +28,9 @@ use crate::vault::{Place, Vault};
 
 /// What a budget of requests is counted in.
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// Times that a small change is tried while others change the same record.
+const TRIES: u32 = 5;
 
 /// The connections of all tenants. Clones are the same one.
 #[derive(Clone)]
@@ -227,12 +230,21 @@ impl Connections {
         name: &ConnectionName,
         enabled: bool,
     ) -> Result<ConnectionReport, ConnectError> {
-        let mut connection = self.connection(tenant, name)?;
-        connection.enabled = enabled;
-        let mut commit = Commit::new();
-        commit.writes.push(write_connection(&connection)?);
-        self.inner.store.commit(tenant, commit)?;
-        self.get(tenant, name)
+        for _ in 0..TRIES {
+            let known = recorded(self.inner.store.as_ref(), tenant, name)?;
+            let mut connection = self.connection(tenant, name)?;
+            connection.enabled = enabled;
+            let mut commit = Commit::new();
+            commit.expect.push(known);
+            commit.writes.push(write_connection(&connection)?);
+            match self.inner.store.commit(tenant, commit) {
+                Ok(_) => return self.get(tenant, name),
+                // Somebody else wrote it between reading and writing.
+                Err(error) if error.kind() == StoreErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(changed(name))
     }
 
     /// Makes a connection with a grant, or signs an existing one in anew: tests it, and keeps
@@ -241,7 +253,8 @@ impl Connections {
     ///
     /// # Errors
     /// `Exists` when a connection of that name is of another app, `OtherAccount` when an existing one
-    /// would become another account's; as [`Hosts::resolve`]; `Store`.
+    /// would become another account's; as [`Hosts::resolve`]; `Store`, also when somebody else
+    /// changed the connection while it was tested.
     pub async fn establish(
         &self,
         tenant: &TenantName,
@@ -254,6 +267,7 @@ impl Connections {
         let inner = &self.inner;
         let description = adapter.description().clone();
         let hosts = Hosts::resolve(&description, new.region.as_deref(), &new.hosts)?;
+        let known = recorded(inner.store.as_ref(), tenant, &new.name)?;
         let before = read_connection(inner.store.as_ref(), tenant, &new.name)?;
         if let Some(before) = before.as_ref().filter(|before| before.app != description.name) {
             return Err(ConnectError::new(
@@ -279,7 +293,7 @@ impl Connections {
         if let Some(before) = before.as_ref().filter(|_| switch == Switch::Refuse) {
             same_account(before, &connection)?;
         }
-        self.keep(tenant, &connection, &grant, credentials.as_ref()).await?;
+        self.keep(tenant, known, &connection, &grant, credentials.as_ref()).await?;
         Ok(Established { report: self.get(tenant, &new.name)?, check })
     }
 
@@ -287,6 +301,7 @@ impl Connections {
     async fn keep(
         &self,
         tenant: &TenantName,
+        known: Expect,
         connection: &Connection,
         grant: &Grant,
         credentials: Option<&ClientCredentials>,
@@ -294,6 +309,7 @@ impl Connections {
         let inner = &self.inner;
         let place = |name| Place { tenant, connection: &connection.name, name };
         let mut commit = Commit::new();
+        commit.expect.push(known);
         commit.writes.push(write_connection(connection)?);
         commit.writes.push(inner.vault.put(place(crate::oauth::TOKEN), &grant.encode()?)?);
         commit.writes.push(match credentials {
@@ -306,9 +322,13 @@ impl Connections {
         }
         commit.writes.push(write_status(&connection.name, &status)?);
         let (store, owner) = (Arc::clone(&inner.store), tenant.clone());
-        tokio::task::spawn_blocking(move || store.commit(&owner, commit)).await.map_err(
-            |_| ConnectError::new(ConnectErrorKind::Stopped, "storing was broken off"),
-        )??;
+        let written = tokio::task::spawn_blocking(move || store.commit(&owner, commit))
+            .await
+            .map_err(|_| ConnectError::new(ConnectErrorKind::Stopped, "storing was broken off"))?;
+        written.map_err(|error| match error.kind() {
+            StoreErrorKind::Conflict => changed(&connection.name),
+            _ => error.into(),
+        })?;
         self.forget(tenant, &connection.name).await;
         Ok(())
     }
@@ -471,6 +491,22 @@ async fn revoke(tokens: &Tokens) -> Result<(), ConnectError> {
         }
         other => other,
     }
+}
+
+/// The record of a connection as it is now, for a write that must not undo somebody else's.
+fn recorded(
+    store: &dyn Store,
+    tenant: &TenantName,
+    name: &ConnectionName,
+) -> Result<Expect, ConnectError> {
+    let (table, key) = (Table::Connection, name.as_str().as_bytes().to_vec());
+    let value = store.get(tenant, table, &key)?;
+    Ok(Expect { table, key, value })
+}
+
+fn changed(name: &ConnectionName) -> ConnectError {
+    let message = format!("connection `{name}` was changed by somebody else at the same time");
+    ConnectError::new(ConnectErrorKind::Store, message).hint("try again")
 }
 
 fn settings(connection: &Connection) -> String {

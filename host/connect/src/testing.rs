@@ -517,12 +517,14 @@ impl Adapter for ToyAdapter {
 pub(crate) struct Flaky {
     inner: SledStore,
     pub(crate) failing: AtomicU32,
+    /// What somebody else commits just before each of the next commits.
+    pub(crate) meanwhile: Mutex<VecDeque<Commit>>,
 }
 
 impl Flaky {
     pub(crate) fn open(dir: &std::path::Path) -> Arc<Self> {
         let inner = casbah_store::open(dir, casbah_store::Options::default(), &|_| {}).unwrap();
-        Arc::new(Self { inner, failing: AtomicU32::new(0) })
+        Arc::new(Self { inner, failing: AtomicU32::new(0), meanwhile: Mutex::default() })
     }
 }
 
@@ -541,6 +543,10 @@ impl Store for Flaky {
                     max_time: 0,
                 }),
             );
+        }
+        let meanwhile = self.meanwhile.lock().unwrap().pop_front();
+        if let Some(meanwhile) = meanwhile {
+            self.inner.commit(tenant, meanwhile)?;
         }
         self.inner.commit(tenant, commit)
     }

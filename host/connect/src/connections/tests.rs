@@ -154,6 +154,44 @@ async fn a_failed_test_forgets_no_account() {
     assert_eq!(sign_in().await.unwrap_err().kind(), ConnectErrorKind::OtherAccount);
 }
 
+/// Of two who change a connection at the same moment, neither undoes what the other did unseen.
+#[tokio::test]
+async fn a_change_at_the_same_time_is_not_undone() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let others = |connected_by: &str| {
+        let mut other = rig.connections.get(&rig.tenant, &rig.name).unwrap().connection;
+        other.connected_by = connected_by.to_owned();
+        let mut commit = Commit::new();
+        commit.writes.push(write_connection(&other).unwrap());
+        rig.store.meanwhile.lock().unwrap().push_back(commit);
+    };
+    others("bo");
+    let report = rig.connections.set_enabled(&rig.tenant, &rig.name, false).unwrap();
+    assert_eq!((report.connection.connected_by.as_str(), report.connection.enabled), ("bo", false));
+
+    others("eve");
+    let grant = personal(&rig, "other-token");
+    let refused = rig
+        .connections
+        .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
+        .await
+        .unwrap_err();
+    assert_snapshot!(refused, @r"
+    connection `acme` was changed by somebody else at the same time
+    hint: try again
+    ");
+    let kept = rig.connections.get(&rig.tenant, &rig.name).unwrap().connection;
+    assert_eq!((kept.connected_by.as_str(), kept.method), ("eve", Method::OAuth));
+
+    // Removed under somebody's hands, it does not come back.
+    let mut gone = Commit::new();
+    gone.writes = everything(rig.store.as_ref(), &rig.tenant, &rig.name).unwrap();
+    rig.store.meanwhile.lock().unwrap().push_back(gone);
+    let unknown = rig.connections.set_enabled(&rig.tenant, &rig.name, true).unwrap_err();
+    assert_eq!(unknown.kind(), ConnectErrorKind::Unknown);
+}
+
 #[tokio::test]
 async fn removing_ends_the_grant_and_forgets_everything() {
     let rig = Rig::new().await;
