@@ -100,7 +100,7 @@ impl Detector for Activity {
         self.singles.clear();
         let mut state = Vec::new();
         let mut evaluation = Evaluation::new(&self.plan, &batch);
-        let times = batch.integers("time").unwrap_or_default();
+        let places = Places::of(&batch);
         for (index, policy) in self.plan.policies.iter().enumerate() {
             let rows = evaluation.rows(&policy.when);
             if rows.is_empty() {
@@ -113,7 +113,7 @@ impl Detector for Activity {
             let by: Vec<Cells<'_>> = repeat.by.iter().map(|&by| evaluation.cells(by)).collect();
             let distinct = repeat.distinct.map(|distinct| evaluation.cells(distinct));
             let counts = |row: usize| {
-                times.get(row).is_some_and(|&time| time != ABSENT_INTEGER)
+                places.has_credible_time(row)
                     && distinct.is_none_or(|cells| cells.cell(&batch, row) != Cell::Absent)
             };
             for range in keys::part(&batch, &rows, &by, counts, &mut self.rows) {
@@ -204,6 +204,10 @@ fn rule(policy: &Policy, repeat: &Repeat) -> Rule {
     }
 }
 
+/// How much later than it was fetched an activity may say it happened: clocks differ, and zones are
+/// mistaken. A day, in ms.
+const AHEAD: i64 = 24 * 60 * 60 * 1000;
+
 /// Where activities stand in time and in the log.
 struct Places<'a> {
     times: &'a [i64],
@@ -221,6 +225,17 @@ impl<'a> Places<'a> {
     fn time(&self, row: usize) -> i64 {
         let of = |column: &[i64]| column.get(row).copied().filter(|&time| time != ABSENT_INTEGER);
         of(self.times).or_else(|| of(self.received)).unwrap_or(0)
+    }
+
+    /// Whether it says when it happened, and not that this is yet to come.
+    ///
+    /// One such time would be the newest of its key, and make all that happens until then too late.
+    fn has_credible_time(&self, row: usize) -> bool {
+        let Some(&time) = self.times.get(row).filter(|&&time| time != ABSENT_INTEGER) else {
+            return false;
+        };
+        let received = self.received.get(row).filter(|&&received| received != ABSENT_INTEGER);
+        received.is_none_or(|received| time <= received.saturating_add(AHEAD))
     }
 
     /// Its place in the log; its place in the batch where the host gave none.

@@ -245,6 +245,43 @@ fn activities_without_a_time() {
     assert_eq!(starts, [(1, 5000), (1, 6000)]);
 }
 
+/// One clock that is years ahead does not make everything else of its key too late. One that is a day
+/// ahead, and one of which nobody knows when it was fetched, is believed.
+#[test]
+fn a_time_that_is_yet_to_come_is_not_counted() {
+    const DAY: i64 = 86_400_000;
+    let now = 20_000 * DAY;
+    let exports = |ahead: i64, received: Option<i64>| {
+        let mut builder = BatchBuilder::new();
+        for time in [now + ahead, now, now + 1000] {
+            builder.begin_row();
+            builder.integer("sequence", builder.rows() as i64);
+            builder.integer("time", time);
+            if let Some(received) = received {
+                builder.integer("received", received);
+            }
+            builder.text("actor", "ana");
+            builder.text("kind", "export");
+        }
+        builder.finish()
+    };
+    let when = json!([{"field": "kind", "is": "export"}]);
+    let repeat = json!({"count": 2, "within": "1m", "lateness": "1h"});
+    let settings = json!({"when": when, "quiet": 300_000, "repeat": repeat}).to_string();
+    let detector = Native::<Activity>::configure(&[settings]).unwrap();
+    let evidence = |batch: &Batch| -> Vec<u64> {
+        let (_, outcome) =
+            detector.evaluate(batch, &mut |keys| vec![Vec::new(); keys.len()]).unwrap();
+        let all = outcome.findings.iter().flat_map(|finding| &finding.evidence);
+        all.map(|evidence| evidence.sequence).collect()
+    };
+    assert_eq!(evidence(&exports(365 * DAY, Some(now + 2000))), [2, 3]);
+    assert_eq!(evidence(&exports(DAY + 2001, Some(now + 2000))), [2, 3]);
+    assert_eq!(evidence(&exports(DAY + 2000, Some(now + 2000))), [0; 0]);
+    assert_eq!(evidence(&exports(365 * DAY, None)), [0; 0]);
+    assert_eq!(evidence(&exports(2000, Some(now + 2000))), [2, 3, 1]);
+}
+
 /// Garbage for a state is refused in words; the batch fails, the host decides.
 #[test]
 fn a_state_that_can_not_be_read_is_an_error() {
