@@ -6,6 +6,7 @@
 //! It makes no requests and joins nothing: e-mail addresses of ids are the host's business.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use casbah_plugin::model::table::{IntegerColumn, NestedColumn, NestedTable, TextColumn};
 use casbah_plugin::model::{BatchBuilder, TextId};
@@ -787,14 +788,18 @@ fn same(a: Option<Value<'_>>, b: Option<Value<'_>>) -> bool {
 /// ISO 8601, or milliseconds since 1970 as a number or as a text.
 #[inline]
 pub(crate) fn read_time(value: Value<'_>, scratch: &mut String) -> Option<i64> {
-    match value {
+    let ms = match value {
         Value::Text(text) => {
             let text = text.get(scratch);
             time::parse(text).or_else(|| text.parse().ok())
         }
         value => read_integer(value, scratch),
-    }
+    };
+    ms.filter(|ms| TIMES.contains(ms))
 }
+
+/// Times that the host believes, ms since 1970: beyond them a number is in another unit.
+const TIMES: RangeInclusive<i64> = -62_135_596_800_000..=253_000_000_000_000;
 
 /// An integer, as a number or as a text. A fraction is cut off.
 fn read_integer(value: Value<'_>, scratch: &mut String) -> Option<i64> {

@@ -132,6 +132,19 @@ fn the_time_is_read_in_every_spelling() {
     assert_eq!((odd.integer("time"), odd.field("eventTimestamp")), (None, "yesterday"));
 }
 
+/// A number in another unit, or a year that no calendar has, is no time; what was said is kept.
+#[test]
+fn an_absurd_time_is_kept_as_it_was_said() {
+    for absurd in ["1795168800123456", "-70000000000000", "9223372036854775807"] {
+        let number: serde_json::Number = serde_json::from_str(absurd).unwrap();
+        for value in [json!(absurd), json!(number)] {
+            let activity = with(json!({"eventTimestamp": value}));
+            assert_eq!(activity.integer("time"), None, "{value}");
+            assert_eq!(activity.field("eventTimestamp"), absurd);
+        }
+    }
+}
+
 /// An administrator who acts as somebody else is the actor; whose e-mail address comes along is not
 /// said, so nobody gets it.
 #[test]
