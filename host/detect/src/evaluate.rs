@@ -101,7 +101,7 @@ pub struct EvaluatorStatus {
     pub activities: u64,
     /// Alerts made so far, over all runs; those gathered since the last checkpoint not included.
     pub alerts: u64,
-    /// Activities put aside so far, over all runs.
+    /// Activities not evaluated so far, over all runs: put aside, or deleted before it got to them.
     pub errors: u64,
     /// Since when it is in quarantine, ms since 1970.
     pub quarantined_since: Option<i64>,
@@ -390,9 +390,22 @@ impl GroupThread {
             }
         }
         if !self.shared.abandoned.load(Ordering::Relaxed) {
-            let trouble = self.worker.checkpoint().err().map(|error| error.to_string());
-            self.publish(trouble);
+            self.last_checkpoint();
         }
+    }
+
+    /// Writes what there is. What was wrong until now still is, as long as there is more to evaluate:
+    /// who stops it must learn that not everything was.
+    fn last_checkpoint(&mut self) {
+        let failed = self.worker.checkpoint().err().map(|error| error.to_string());
+        let (since, before) = {
+            let state = self.shared.lock();
+            let status = state.groups.get(self.index).map(|group| &group.status);
+            status.map_or((None, None), |s| (s.quarantined_since, s.trouble.clone()))
+        };
+        let behind = self.worker.offset().next < self.store.log_range(&self.tenant).end;
+        let trouble = failed.or(before.filter(|_| behind));
+        self.publish_quarantine(since.filter(|_| behind), trouble);
     }
 
     /// Whether there is no use in going on, or else goes on from what is stored after a conflict.

@@ -3,6 +3,7 @@
 //! It is not for a log that does not end: state and alerts are held in memory.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use casbah_model::detector::DetectorError;
 use casbah_model::{Alert, Batch, TenantName};
@@ -15,12 +16,23 @@ use crate::step::{self, States, StepError};
 /// Evaluates batches in memory.
 pub struct Offline {
     tenant: TenantName,
-    groups: Vec<(Group, Memory)>,
+    members: Vec<Member>,
     alerts: BTreeMap<String, Alert>,
     next: u64,
+    put_aside: u64,
+}
+
+/// A group and what it has come to.
+struct Member {
+    group: Group,
+    states: Memory,
+    /// Activities in a row that its detector failed on.
+    failures: u32,
 }
 
 impl Offline {
+    /// A detector that fails on so many activities in a row is broken, and is not asked again.
+    const FAILURES_IN_A_ROW: u32 = 5;
     /// Rows of a batch that are evaluated at once.
     const ROWS: usize = 16_384;
 
@@ -28,9 +40,13 @@ impl Offline {
     pub fn new(tenant: TenantName, groups: Vec<Group>) -> Self {
         Self {
             tenant,
-            groups: groups.into_iter().map(|group| (group, Memory::default())).collect(),
+            members: groups
+                .into_iter()
+                .map(|group| Member { group, states: Memory::default(), failures: 0 })
+                .collect(),
             alerts: BTreeMap::new(),
             next: 1,
+            put_aside: 0,
         }
     }
 
@@ -38,29 +54,49 @@ impl Offline {
     /// Returns the number of the first.
     ///
     /// # Errors
-    /// When a detector failed; other groups have seen the whole batch, this one a part of it.
+    /// The first failure of a detector. All groups have seen the whole batch even so, but for the
+    /// activities that a detector fails on alone: these are put aside. After five of them in a row
+    /// the detector is not asked again. It makes sense to go on with the next batch.
     pub fn feed(&mut self, batch: &Batch) -> Result<u64, DetectorError> {
         let first = self.next;
         self.next += u64::from(batch.rows);
         let mut failed = None;
-        for (group, states) in &mut self.groups {
-            let mut start = 0;
-            while start < batch.len() {
-                let end = (start + Self::ROWS).min(batch.len());
-                let cut = slice(batch, start..end, first, group.detector().description());
-                match step::step(group, &self.tenant, &cut, states) {
-                    Ok(parts) => join(&mut self.alerts, parts),
-                    Err(StepError::Detector(error)) => {
-                        failed = Some(error);
-                        break;
-                    }
-                    // The state is in memory, there is no store to fail.
-                    Err(StepError::Store(_)) => {}
+        for member in &mut self.members {
+            // The parts still to do, the next one on top.
+            let mut parts: Vec<Range<usize>> = (0..batch.len())
+                .step_by(Self::ROWS)
+                .map(|start| start..(start + Self::ROWS).min(batch.len()))
+                .rev()
+                .collect();
+            while let Some(part) = parts.pop() {
+                if member.failures >= Self::FAILURES_IN_A_ROW {
+                    self.put_aside += part.len() as u64;
+                    continue;
                 }
-                start = end;
+                match member.evaluate(&self.tenant, batch, first, part.clone()) {
+                    Ok(alerts) => {
+                        member.failures = 0;
+                        join(&mut self.alerts, alerts);
+                    }
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                        if part.len() > 1 {
+                            let middle = part.start + part.len() / 2;
+                            parts.extend([middle..part.end, part.start..middle]);
+                        } else {
+                            self.put_aside += 1;
+                            member.failures += 1;
+                        }
+                    }
+                }
             }
         }
         failed.map_or(Ok(first), Err)
+    }
+
+    /// How many activities could not be evaluated, counted once for every group.
+    pub fn put_aside(&self) -> u64 {
+        self.put_aside
     }
 
     /// All alerts so far, the oldest first.
@@ -68,6 +104,25 @@ impl Offline {
         let mut alerts: Vec<Alert> = self.alerts.values().cloned().collect();
         alerts.sort_by(|a, b| (a.first, &a.policy, &a.id).cmp(&(b.first, &b.policy, &b.id)));
         alerts
+    }
+}
+
+impl Member {
+    /// Evaluates some rows; on failure nothing has happened.
+    fn evaluate(
+        &mut self,
+        tenant: &TenantName,
+        batch: &Batch,
+        first: u64,
+        rows: Range<usize>,
+    ) -> Result<Vec<Alert>, DetectorError> {
+        let cut = slice(batch, rows, first, self.group.detector().description());
+        match step::step(&self.group, tenant, &cut, &mut self.states) {
+            Ok(alerts) => Ok(alerts),
+            Err(StepError::Detector(error)) => Err(error),
+            // The state is in memory, there is no store to fail.
+            Err(StepError::Store(_)) => Ok(Vec::new()),
+        }
     }
 }
 

@@ -418,6 +418,61 @@ fn a_broken_detector_is_quarantined() {
     assert_eq!(stored(&store, &numbers), all);
 }
 
+/// Who stops a group in quarantine learns that it was, and why: not everything was evaluated.
+#[test]
+fn a_quarantine_outlives_the_stop() {
+    let store = MemoryStore::new();
+    let (ailing, broken) = fragile(&group(&[MASS]), 0);
+    broken.store(true, Ordering::Relaxed);
+    let acts: Vec<Act> =
+        (0..9).map(|n| Act { number: n, ..Act::new(n as i64, "ana", "export", n as u8) }).collect();
+    store.append(batch(&acts));
+    let start =
+        || Evaluator::start(Arc::clone(&store) as _, tenant(), vec![ailing.clone()], quick());
+    let evaluator = start().unwrap();
+    wait_until("the group is in quarantine", || evaluator.status()[0].quarantined_since.is_some());
+    let status = evaluator.stop().remove(0);
+    assert!(status.quarantined_since.is_some());
+    assert_eq!(status.trouble.as_deref(), Some("plugin `fragile`: out of order"));
+    assert_eq!(status.lag_rows, 9);
+
+    broken.store(false, Ordering::Relaxed);
+    let evaluator = start().unwrap();
+    assert!(evaluator.wait_caught_up(LONG));
+    let status = evaluator.stop().remove(0);
+    assert_eq!((status.quarantined_since, status.trouble, status.lag_rows), (None, None, 0));
+}
+
+/// Looking through a saved log: what a detector fails on is put aside, and told; all else is
+/// evaluated as if it had not been there. A detector that fails on everything is given up.
+#[test]
+fn a_saved_log_is_looked_through_to_its_end() {
+    let sound = group(&[MASS]);
+    let (group, broken) = fragile(&sound, 0);
+    let acts: Vec<Act> = (0..60)
+        .map(|n| {
+            let kind = if matches!(n, 7 | 8 | 40) { "poison" } else { "export" };
+            Act { number: n, ..Act::new(n as i64 * 60, "ana", kind, n as u8 % 5) }
+        })
+        .collect();
+    let numbers: Vec<usize> = (0..60).collect();
+    let mut offline = Offline::new(tenant(), vec![group]);
+    assert_eq!(offline.feed(&batch(&acts[..30])).unwrap_err().message, "poisoned");
+    assert_eq!(offline.feed(&batch(&acts[30..])).unwrap_err().message, "poisoned");
+    assert_eq!(offline.put_aside(), 3);
+    let found: Plain =
+        offline.alerts().iter().map(|alert| (alert.id.clone(), plain(alert, &numbers))).collect();
+    assert!(found.len() > 1);
+    assert_eq!(found, expected(&sound, &acts));
+
+    broken.store(true, Ordering::Relaxed);
+    assert_eq!(offline.feed(&batch(&acts)).unwrap_err().message, "poisoned");
+    assert_eq!(offline.put_aside(), 63);
+    assert!(offline.feed(&batch(&acts)).is_ok(), "told once is enough");
+    assert_eq!(offline.put_aside(), 123);
+    assert_eq!(offline.alerts().len(), found.len());
+}
+
 /// A disk that is full for a while delays alerts and loses none.
 #[test]
 fn a_full_disk_is_waited_for() {
@@ -513,6 +568,34 @@ fn a_log_that_lost_its_beginning() {
     let shared: Arc<dyn Store> = Arc::clone(&store) as _;
     let worker = Worker::open(shared, tenant(), group, EvaluatorOptions::default()).unwrap();
     assert_eq!((worker.offset().next, worker.offset().activities), (21, 14));
+    assert_eq!(worker.offset().errors, 6, "those never evaluated are counted");
+}
+
+/// When retention took all that was left to read, there is nothing to wait for: it has caught up.
+#[test]
+fn a_log_that_lost_its_end() {
+    let store = MemoryStore::new();
+    let acts: Vec<Act> = (0..20)
+        .map(|n| Act { number: n, ..Act::new(n as i64, "ana", "export", n as u8 % 5) })
+        .collect();
+    let group = group(&[MASS]);
+    store.append(batch(&acts[..4]));
+    run(&store, &group);
+    store.append(batch(&acts[4..10]));
+    store.drop_oldest_block();
+    store.drop_oldest_block();
+    run(&store, &group);
+    let open = || {
+        let shared: Arc<dyn Store> = Arc::clone(&store) as _;
+        Worker::open(shared, tenant(), group.clone(), EvaluatorOptions::default()).unwrap()
+    };
+    let offset = open().offset().clone();
+    assert_eq!((offset.next, offset.activities, offset.errors), (11, 4, 6));
+    // What comes after is evaluated as ever.
+    store.append(batch(&acts[10..]));
+    run(&store, &group);
+    let offset = open().offset().clone();
+    assert_eq!((offset.next, offset.activities, offset.errors), (21, 14, 6));
 }
 
 /// Two evaluators of one log are noticed by the offset; neither counts anything twice.

@@ -142,10 +142,12 @@ impl Worker {
             return Ok(Turn::Idle);
         }
         let Some(block) = self.store.read(&self.tenant, self.offset.next)? else {
+            // Of what there was when the range was taken, retention has left nothing.
+            self.pass_over(range.end);
             return Ok(Turn::Idle);
         };
-        // What retention took before it was evaluated is passed over.
         let first = block.info.first_sequence;
+        self.pass_over(first);
         let start = self.offset.next.max(first) - first;
         let start = usize::try_from(start).unwrap_or(usize::MAX);
         let end = start.saturating_add(rows.max(1)).min(block.batch.len());
@@ -164,12 +166,33 @@ impl Worker {
         };
         // What was done is done, whatever ended it: it must not be evaluated again.
         let before = self.offset.next;
-        self.advance(before.max(first), first + reached as u64);
+        self.advance(before, first + reached as u64);
         match stop {
             Ok(()) => Ok(Turn::Evaluated(self.offset.next - before)),
             Err(Stop::Failing(why)) => Ok(Turn::Failing(why)),
             Err(Stop::Store(error)) => Err(error.into()),
         }
+    }
+
+    /// Passes over what retention took before it was evaluated, and tells so.
+    fn pass_over(&mut self, next: u64) {
+        let lost = next.saturating_sub(self.offset.next);
+        if lost == 0 {
+            return;
+        }
+        tracing::warn!(
+            group = self.group.name(),
+            activities = lost,
+            from = self.offset.next,
+            "activities were deleted before they were evaluated; keep them longer, or find out why \
+             evaluation is late"
+        );
+        if self.gathered.rows == 0 {
+            self.gathered.from = next;
+        }
+        self.offset.next = next;
+        self.offset.errors += lost;
+        self.gathered.since.get_or_insert_with(Instant::now);
     }
 
     fn advance(&mut self, from: u64, next: u64) {
