@@ -1,6 +1,6 @@
 //! `casbah scan`.
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use casbah_connect::accounts::Accounts;
 use casbah_detect::Offline;
 use casbah_detect::alerts::ListedAlert;
@@ -26,12 +26,15 @@ pub(crate) fn run(
     let accounts = Accounts::new(&args.domain);
     let connection = "saved".parse()?;
     let mut offline = Offline::new(tenant.clone(), policies.groups(plugins)?);
-    let mut activities = 0_u64;
+    let (mut activities, mut failed) = (0_u64, None);
     saved::read(adapter, &args.settings, &args.files, &mut |mut batch| {
         activities += u64::from(batch.rows);
         // Nobody fetched it, so there is no time at which it was received.
         accounts.join(&mut batch, &args.app, &connection, ABSENT_INTEGER);
-        offline.feed(&batch)?;
+        // What is found elsewhere is not to be lost with what a detector fails on.
+        if let Err(error) = offline.feed(&batch) {
+            failed.get_or_insert(error);
+        }
         Ok(())
     })?;
     let alerts: Vec<_> =
@@ -42,5 +45,9 @@ pub(crate) fn run(
         policies.policies().len(),
         alerts.len()
     ));
-    Ok(Found(!alerts.is_empty()))
+    match failed {
+        None => Ok(Found(!alerts.is_empty())),
+        Some(error) => Err(Error::new(error)
+            .context(format!("{} activities could not be evaluated", offline.put_aside()))),
+    }
 }
