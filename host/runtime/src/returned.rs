@@ -1,14 +1,15 @@
 //! Checks what came out of a sandbox before anybody else sees it.
 //!
-//! Structure is refused when it is wrong: indexes, lengths, numbers. Texts are never a reason to
-//! refuse, since apps and their users choose them; they are cut and cleaned.
+//! Structure is refused when it is wrong: indexes, lengths, numbers. Texts and times of activities are
+//! never a reason to refuse, since apps and their users choose them; they are cut and cleaned, and a
+//! time that can't be is left out.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use casbah_model::adapter::{Failure, HttpRequest, Next, Page};
 use casbah_model::table::ABSENT_INTEGER;
-use casbah_model::{Batch, Evidence, Finding, Outcome, Problem, StateKey};
+use casbah_model::{Batch, Evidence, Finding, Outcome, Problem, StateKey, Values};
 
 use crate::clean;
 use crate::error::RuntimeError;
@@ -20,6 +21,9 @@ use crate::wire::{
 
 /// Times that a calendar has: the years -9998 to 9998, in ms since 1970.
 const TIMES: RangeInclusive<i64> = -377_673_580_800_000..=253_370_764_799_999;
+/// Times that an activity may have: the year 1 to some years before the last of [`TIMES`], so that
+/// what a detector adds to one or takes from it is still among those.
+const ACTIVITY_TIMES: RangeInclusive<i64> = -62_135_596_800_000..=253_000_000_000_000;
 /// Bytes of a state's key.
 const KEY: usize = 512;
 /// Bytes of a text that identifies a finding's group.
@@ -308,7 +312,7 @@ pub(crate) fn batch(
     batch: BatchOut,
 ) -> Result<Batch, RuntimeError> {
     let most = sandbox.limits().rows;
-    let batch = Batch::from(batch);
+    let mut batch = Batch::from(batch);
     if batch.len() > most {
         return Err(sandbox.returned(
             function,
@@ -318,7 +322,20 @@ pub(crate) fn batch(
     batch
         .check()
         .map_err(|error| sandbox.returned(function, format_args!("a malformed table: {error}")))?;
+    forget_absurd_times(&mut batch);
     Ok(batch)
+}
+
+/// Makes times absent that are in another unit or made up: a finding with one would be refused, and
+/// with it all that a detector made of the activities around it.
+fn forget_absurd_times(batch: &mut Batch) {
+    for column in batch.columns.iter_mut().filter(|column| column.name == "time") {
+        if let Values::Integer(times) = &mut column.values {
+            for time in times.iter_mut().filter(|time| !ACTIVITY_TIMES.contains(time)) {
+                *time = ABSENT_INTEGER;
+            }
+        }
+    }
 }
 
 /// Spans of raw records within a body.

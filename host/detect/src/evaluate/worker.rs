@@ -251,6 +251,11 @@ impl Worker {
         let mut parts = vec![rows];
         while let Some(part) = parts.pop() {
             if let Err(stop) = self.part(&mut halving, part, &mut parts) {
+                if matches!(stop, Stop::Store(_)) {
+                    // Those that failed so far are tried, and counted, again.
+                    let again = u32::try_from(halving.run.len()).unwrap_or(u32::MAX);
+                    self.failures = self.failures.saturating_sub(again);
+                }
                 return (halving.reached, Err(stop));
             }
         }

@@ -2,7 +2,10 @@
 
 use casbah_model::adapter::{Adapter as _, Failure, Next, PlanRequest, Response, class};
 
-use crate::{Watch, hostile_adapter, line};
+use casbah_model::Values;
+use casbah_runtime::{DetectorPlugin, Limits};
+
+use crate::{Watch, engine, hostile_adapter, line};
 
 const BODY: &[u8] = b"{}";
 
@@ -55,6 +58,32 @@ fn list(call: fn(&str) -> Result<String, Failure>, attacks: &[&str]) -> String {
 }
 
 const ANYWHERE: &[&str] = &["loop", "memory", "trap", "panic"];
+
+/// Times that can't be are left out before a detector sees them: what it finds in the activities
+/// around them is not refused.
+#[test]
+fn absurd_times_are_left_out() {
+    let attack = "times-absurd";
+    let mut batch = hostile_adapter(attack).normalize(attack, BODY, &[0; 10]).unwrap();
+    batch.set_column("sequence", Values::Integer((1..=5).collect()));
+    let times: Vec<_> = (0..batch.len()).map(|row| batch.integer("time", row)).collect();
+    let credible = [None, None, None, Some(1_790_000_000_000), Some(1_790_000_001_000)];
+    assert_eq!(times, credible);
+
+    let plugin = casbah_plugin_bundle::find("activity").unwrap();
+    let detector =
+        DetectorPlugin::load(engine(), plugin.name, plugin.bytes, Limits::detector()).unwrap();
+    let rows = r#"[{"field": "kind", "is": "export"}]"#;
+    let policies = [
+        format!(r#"{{"when": {rows}, "quiet": 300000}}"#),
+        format!(r#"{{"when": {rows}, "quiet": 300000, "repeat": {{"count": 2, "within": "1m"}}}}"#),
+    ];
+    let detector = detector.configure(policies.to_vec()).unwrap();
+    let (_, outcome) = detector.evaluate_batch(&batch, &mut crate::nothing).unwrap();
+    let mut last: Vec<_> = outcome.findings.iter().map(|f| (f.policy, f.last)).collect();
+    last.sort_unstable();
+    assert_eq!(last, [(0, 0), (0, 1_790_000_001_000), (1, 1_790_000_001_000)]);
+}
 
 /// Every way in which a table can be wrong.
 const TABLES: &[&str] = &[

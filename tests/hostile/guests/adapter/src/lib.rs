@@ -175,6 +175,18 @@ fn malformed(attack: &str) -> Batch {
         "nested-twice" => {
             batch.nested.push(Nested { columns: Vec::new(), ..batch.nested[0].clone() });
         }
+        // In microseconds, from a clock gone mad, and the last of which there is a number.
+        "times-absurd" => {
+            let mut builder = BatchBuilder::new();
+            let absurd = [1_790_000_000_000_000, -400_000_000_000_000, i64::MAX];
+            for time in absurd.into_iter().chain([1_790_000_000_000, 1_790_000_001_000]) {
+                builder.begin_row();
+                builder.integer("time", time);
+                builder.text("actor", "ana@example.com");
+                builder.text("kind", "export");
+            }
+            batch = builder.finish();
+        }
         _ => {}
     }
     batch
