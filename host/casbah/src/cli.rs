@@ -208,7 +208,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) redirect: Option<String>,
     /// Requests a minute at most [default: what the app allows]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests_per_minute: Option<u32>,
     /// Name of a budget of requests that several connections share
     #[arg(long, value_name = "NAME")]
@@ -234,10 +234,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) once: bool,
     /// How far back a new connection is fetched [default: 7]
-    #[arg(long, env = "CASBAH_BACKFILL_DAYS", value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS")]
     pub(crate) backfill_days: Option<u32>,
     /// How long activities are kept; 0 keeps them for ever [default: 180]
-    #[arg(long, env = "CASBAH_RETENTION_DAYS", value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS")]
     pub(crate) retention_days: Option<u32>,
 }
 

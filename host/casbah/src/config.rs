@@ -141,10 +141,23 @@ impl Config {
         let plugins: Vec<_> = file.plugins.iter().flatten().map(from_file).collect();
         let shown: Vec<_> = plugins.iter().map(|path| path.display().to_string()).collect();
         note("plugins", shown.join(", "), None, file.plugins.is_some());
-        let backfill_days = file.backfill_days.unwrap_or(7);
-        note("backfill-days", backfill_days.to_string(), None, file.backfill_days.is_some());
-        let retention_days = file.retention_days.unwrap_or(180);
-        note("retention-days", retention_days.to_string(), None, file.retention_days.is_some());
+        // Flags of `run` alone; what the environment says of them holds here, too.
+        let named = days("CASBAH_BACKFILL_DAYS")?;
+        let backfill_days = named.or(file.backfill_days).unwrap_or(7);
+        note(
+            "backfill-days",
+            backfill_days.to_string(),
+            named.map(|_| "CASBAH_BACKFILL_DAYS"),
+            file.backfill_days.is_some(),
+        );
+        let named = days("CASBAH_RETENTION_DAYS")?;
+        let retention_days = named.or(file.retention_days).unwrap_or(180);
+        note(
+            "retention-days",
+            retention_days.to_string(),
+            named.map(|_| "CASBAH_RETENTION_DAYS"),
+            file.retention_days.is_some(),
+        );
         let key_file = file.key_file.as_ref().map_or_else(|| data.join("secret.key"), from_file);
         let key_env = std::env::var_os("CASBAH_KEY").is_some();
         note(
@@ -165,6 +178,16 @@ impl Config {
             key_file,
             origins,
         })
+    }
+}
+
+/// A number of days from the environment.
+fn days(name: &str) -> Result<Option<u32>> {
+    let Some(text) = std::env::var_os(name) else { return Ok(None) };
+    let text = text.to_string_lossy();
+    match text.parse() {
+        Ok(days) => Ok(Some(days)),
+        Err(_) => bail!("`{text}` in {name} is not a number of days"),
     }
 }
 

@@ -11,6 +11,7 @@ mod plugins;
 mod progress;
 mod saved;
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -75,7 +76,9 @@ fn complain(console: &mut dyn Console, error: &anyhow::Error) {
             };
         }
     }
-    console.talk(&format!("error: {}\n", output::printable(&text)));
+    // A list of mistakes begins every one of them with the word.
+    let word = if text.starts_with("error: ") { "" } else { "error: " };
+    console.talk(&format!("{word}{}\n", output::printable(&text)));
 }
 
 /// Whoever read the results has seen enough, e.g. `head`.
@@ -92,7 +95,11 @@ fn log(filter: &str) -> Result<()> {
     let filter = EnvFilter::try_new(format!("{HUSHED},{filter}")).with_context(|| {
         format!("`{filter}` is not a log filter\nhint: try `info`, or `casbah_connect=debug`")
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, Result};
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::cli::Format;
@@ -99,6 +99,7 @@ impl Output {
                 for item in items {
                     table.add_row(row(item).iter().map(|cell| printable(cell)));
                 }
+                keep_short_columns_whole(&mut table);
                 for line in table.lines() {
                     self.line(line.trim_end())?;
                 }
@@ -143,6 +144,17 @@ impl Output {
     /// When nobody answers.
     pub(crate) fn ask(&mut self, question: &str, secret: bool) -> Result<String> {
         self.console.ask(question, secret).with_context(|| format!("asking for the {question}"))
+    }
+}
+
+/// An id, a time or a number that is broken in the middle is of no use: only long columns give way.
+fn keep_short_columns_whole(table: &mut Table) {
+    const SHORT: u16 = 20;
+    let widths = table.column_max_content_widths();
+    for (column, width) in table.column_iter_mut().zip(widths) {
+        if width <= SHORT {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
 }
 

@@ -550,7 +550,7 @@ fn detector(document: &Node, fields: &mut Fields, detectors: &dyn Detectors) -> 
         PolicyProblemKind::Detector,
         span,
         format!("there is no detector `{}`", shown(&name)),
-        suggest::hint(&name, names.iter().map(String::as_str), "the detectors there are"),
+        suggest::hint(&name, names.iter().map(String::as_str), "the detectors"),
     );
     None
 }

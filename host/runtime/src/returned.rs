@@ -299,7 +299,13 @@ pub(crate) fn problems(
             Ok(Problem {
                 policy,
                 pointer: clean::sentence(&pointer),
-                message: clean::sentence(&message),
+                // A hint is a line of its own; everything else is one line.
+                message: match message.split_once("\nhint: ") {
+                    Some((message, hint)) => {
+                        format!("{}\nhint: {}", clean::sentence(message), clean::sentence(hint))
+                    }
+                    None => clean::sentence(&message),
+                },
             })
         })
         .collect()

@@ -20,7 +20,16 @@ use crate::plugins::Plugins;
 /// Everything that is wrong with any of them.
 pub(crate) fn load(config: &Config, detectors: &dyn Detectors) -> Result<PolicySet> {
     match &config.policies {
-        Some(folder) => Ok(PolicySet::load(folder, detectors)?),
+        Some(folder) => {
+            let set = PolicySet::load(folder, detectors)?;
+            if set.policies().is_empty() {
+                bail!(
+                    "there are no policies in `{}`\nhint: policies are files ending in `.yaml`; nothing would be noticed without any",
+                    folder.display()
+                );
+            }
+            Ok(set)
+        }
         None => Ok(PolicySet::read(&built_in(), detectors)?),
     }
 }

@@ -34,6 +34,9 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     let plugins = Arc::new(Plugins::load(config)?);
     let policies = policy::load(config, plugins.as_ref())?;
     let groups = policies.groups(plugins.as_ref())?;
+    if opened.connections.list(&opened.tenant)?.is_empty() {
+        output.say("there are no connections yet\nhint: make one with `casbah connect`");
+    }
     let evaluator = Evaluator::start(
         Arc::clone(&opened.store),
         opened.tenant.clone(),

@@ -111,7 +111,7 @@ async fn an_expired_token_is_refreshed_and_a_dead_grant_is_told() {
     assert!(!second.passed());
     assert_snapshot!(second, @r"
     failed   sign-in: Toy does not accept the token: Toy ended the consent for connection `acme`: expired (invalid_grant), code 1071
-             hint: connect again with `casbah connect toy --name acme`
+             hint: connect again with `casbah connect toy --name acme --replace`
     ");
 }
 

@@ -382,7 +382,7 @@ async fn a_dead_grant_stops_the_connection_and_says_so() {
     assert_eq!(rig.toy.count("/api/token"), 1, "no loop of refreshes");
     assert_snapshot!(format!("{}\n{}", fetched.report.reason, fetched.report.remedy), @r"
     Toy ended the consent for connection `acme`: expired (invalid_grant), code 1071
-    connect again with `casbah connect toy --name acme`
+    connect again with `casbah connect toy --name acme --replace`
     ");
 }
 

@@ -300,7 +300,7 @@ impl Inner {
             format!("the app does not accept the token of connection `{}`", self.connection),
         )
         .hint(format!(
-            "make a new token in the app and connect again with `casbah connect --name {}`",
+            "make a new token in the app and connect again: `casbah connect APP --name {} --replace`",
             self.connection
         ));
         flight.dead = Some(error.clone());
@@ -396,7 +396,7 @@ impl Inner {
                     ),
                 )
                 .hint(format!(
-                    "connect again with `casbah connect {} --name {}`",
+                    "connect again with `casbah connect {} --name {} --replace`",
                     server.app, self.connection
                 ));
                 flight.dead = Some(error.clone());
@@ -459,7 +459,7 @@ fn gone(connection: &ConnectionName) -> ConnectError {
         ConnectErrorKind::Reconnect,
         format!("connection `{connection}` is not signed in"),
     )
-    .hint(format!("sign it in with `casbah connect --name {connection}`"))
+    .hint(format!("sign it in with `casbah connect APP --name {connection} --replace`"))
 }
 
 #[cfg(test)]

@@ -300,7 +300,7 @@ async fn a_lost_rotation_is_told_and_signing_in_again_heals_it() {
     assert_eq!(dead.ended, Ended::ReconnectNeeded);
     assert_snapshot!(format!("{}\n{}", dead.report.reason, dead.report.remedy), @r"
 Smartsheet ended the consent for connection `acme`: The refresh token is invalid (invalid_grant), code 1071
-connect again with `casbah connect smartsheet --name acme`
+connect again with `casbah connect smartsheet --name acme --replace`
 ");
     let again = kit.connect("acme", None).await;
     assert_eq!(again.report.state, State::Ok, "the trouble is over");

@@ -125,7 +125,7 @@ async fn a_crash_between_answer_and_write_ends_in_reconnect_needed() {
     assert_eq!(error.kind(), ConnectErrorKind::Reconnect);
     assert_snapshot!(error, @r"
     Toy ended the consent for connection `acme`: expired (invalid_grant), code 1071
-    hint: connect again with `casbah connect toy --name acme`
+    hint: connect again with `casbah connect toy --name acme --replace`
     ");
     assert_eq!(rig.toy.count("/api/token"), 2);
     restarted.bearer().await.unwrap_err();
@@ -215,7 +215,7 @@ async fn a_token_made_by_hand_gets_a_second_chance_and_no_third() {
     assert_eq!(rig.toy.count("/api/token"), 0);
     assert_snapshot!(error, @r"
     the app does not accept the token of connection `acme`
-    hint: make a new token in the app and connect again with `casbah connect --name acme`
+    hint: make a new token in the app and connect again: `casbah connect APP --name acme --replace`
     ");
     assert_snapshot!(Grant::personal(&"two words".into(), 0).unwrap_err(), @r"
     what was given is not an access token: a token is one word of printable characters
