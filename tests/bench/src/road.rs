@@ -35,10 +35,6 @@ pub(crate) fn measure(
         best = best.min(took.as_secs_f64());
         if run == 0 {
             figures.insert("disk_bytes", size(&data)? as f64 / company.events as f64);
-            figures.insert(
-                "disk_log_bytes",
-                size(&data.join("tenants"))? as f64 / company.events as f64,
-            );
         }
     }
     figures.insert("road_per_second_core", company.events as f64 / best);
