@@ -150,17 +150,14 @@ impl Supervisor {
         let mut complete = false;
         if !stop.is_wanted() {
             self.status.say("evaluating what was fetched");
-            while !complete && !stop.is_wanted() {
+            while !stop.is_wanted() {
                 tokio::select! {
                     _ = terminate.recv() => handle.stop(),
                     _ = interrupt.recv() => handle.stop(),
-                    done = self.evaluated() => match done? {
-                        Some(done) => complete = done,
-                        None => continue,
+                    done = self.evaluated() => if let Some(done) = done? {
+                        complete = done;
+                        break;
                     },
-                }
-                if !complete {
-                    break;
                 }
             }
         }
