@@ -123,18 +123,9 @@ line; .gz and .zst are unpacked; `-` is stdin.
 
 Exit code 1 when there are alerts, so that scripts can ask for it.")]
 pub(crate) struct ScanArgs {
-    /// The app that the files come from, e.g. smartsheet
-    #[arg(long, value_name = "APP")]
-    pub(crate) app: String,
-    /// Settings of the adapter as JSON, e.g. {"kinds": {"AUTHENTICATION.LOGIN": "login"}}
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub(crate) settings: String,
-    /// Domains of the organization; everybody else is external. Repeat or separate by commas
-    #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
-    pub(crate) domain: Vec<String>,
-    /// The files; `-` for stdin
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
+    /// The saved logs.
+    #[command(flatten)]
+    pub(crate) saved: SavedArgs,
 }
 
 /// Arguments of `normalize`.
@@ -144,10 +135,18 @@ Columns are named as in the published vocabulary (wit/vocabulary.md); absent one
 
   casbah normalize --app smartsheet events.json | jq -r '[.time, .actor, .kind] | @tsv'")]
 pub(crate) struct NormalizeArgs {
+    /// The saved logs.
+    #[command(flatten)]
+    pub(crate) saved: SavedArgs,
+}
+
+/// Saved logs, and how to read them.
+#[derive(Debug, Args)]
+pub(crate) struct SavedArgs {
     /// The app that the files come from, e.g. smartsheet
     #[arg(long, value_name = "APP")]
     pub(crate) app: String,
-    /// Settings of the adapter as JSON
+    /// Settings of the adapter as JSON, e.g. {"kinds": {"AUTHENTICATION.LOGIN": "login"}}
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub(crate) settings: String,
     /// Domains of the organization; everybody else is external. Repeat or separate by commas

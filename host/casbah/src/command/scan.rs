@@ -21,16 +21,16 @@ pub(crate) fn run(
     plugins: &Plugins,
     output: &mut Output,
 ) -> Result<Found> {
-    let adapter = plugins.adapter(&args.app)?;
+    let adapter = plugins.adapter(&args.saved.app)?;
     let policies = policy::load(config, plugins)?;
-    let accounts = Accounts::new(&args.domain);
+    let accounts = Accounts::new(&args.saved.domain);
     let connection = "saved".parse()?;
     let mut offline = Offline::new(tenant.clone(), policies.groups(plugins)?);
     let (mut activities, mut failed) = (0_u64, None);
-    saved::read(adapter, &args.settings, &args.files, &mut |mut batch| {
+    saved::read(adapter, &args.saved.settings, &args.saved.files, &mut |mut batch| {
         activities += u64::from(batch.rows);
         // Nobody fetched it, so there is no time at which it was received.
-        accounts.join(&mut batch, &args.app, &connection, ABSENT_INTEGER);
+        accounts.join(&mut batch, &args.saved.app, &connection, ABSENT_INTEGER);
         // What is found elsewhere is not to be lost with what a detector fails on.
         if let Err(error) = offline.feed(&batch) {
             failed.get_or_insert(error);
