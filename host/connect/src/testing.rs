@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use casbah_model::adapter::{
     Adapter, AdapterDescription, ClientAuthentication, Endpoint, Failure, HttpRequest, Next, OAuth,
-    Page, Pkce, PlanRequest, Produces, Region, Response as Answer, Revoke, Stream, class,
+    Page, Pkce, PlanRequest, Produces, Region, Response as Answer, Revoke, Rounds, Stream, class,
 };
 use casbah_model::{Batch, BatchBuilder, ConnectionName, TenantName};
 use casbah_store::{
@@ -318,6 +318,7 @@ fn stream(name: &str, produces: Produces) -> Stream {
         interval_seconds: 60,
         page_size: 100,
         smallest_page_size: 10,
+        rounds: Rounds::Whole,
     }
 }
 
@@ -338,7 +339,7 @@ pub(crate) fn description() -> AdapterDescription {
         title: "Toy".to_owned(),
         regions: vec![region("us", "toy.example"), region("eu", "toy-eu.example")],
         oauth: Some(OAuth {
-            authorize: endpoint("sign-in", "/b/authorize"),
+            authorize: Some(endpoint("sign-in", "/b/authorize")),
             token: endpoint("api", "/token"),
             revoke: Some(Revoke {
                 endpoint: endpoint("api", "/token"),
@@ -348,6 +349,7 @@ pub(crate) fn description() -> AdapterDescription {
             pkce: Pkce::Send,
             client_authentication: ClientAuthentication::Body,
             send_redirect: true,
+            client_credentials: None,
         }),
         personal_token: true,
         streams: vec![

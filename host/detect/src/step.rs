@@ -108,5 +108,6 @@ fn alert(group: &Group, tenant: &TenantName, finding: Finding) -> Option<Alert> 
         summary: finding.summary,
         details: finding.details,
         state: AlertState::Open,
+        behavior: finding.behavior,
     })
 }

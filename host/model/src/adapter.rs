@@ -56,8 +56,9 @@ pub struct Region {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct OAuth {
-    /// Page where consent is given.
-    pub authorize: Endpoint,
+    /// Page where consent is given; `None` where nobody signs in and only the client proves itself.
+    #[serde(default)]
+    pub authorize: Option<Endpoint>,
     /// Where codes and refresh tokens are exchanged.
     pub token: Endpoint,
     /// How a grant is ended; `None` where there is no way.
@@ -72,6 +73,24 @@ pub struct OAuth {
     /// Whether the redirect address is sent along, or the registered one is relied on.
     #[serde(default)]
     pub send_redirect: bool,
+    /// How the client gets tokens of its own, without anybody signing in; `None` where it can't.
+    #[serde(default)]
+    pub client_credentials: Option<ClientGrant>,
+}
+
+/// The client credentials grant (RFC 6749 section 4.4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClientGrant {
+    /// Scopes to ask for. `{host.NAME}` stands for the base address of that host of the region, and
+    /// `{setting.NAME}` for that setting of the connection.
+    pub scopes: Vec<String>,
+    /// How the client proves itself.
+    pub client_authentication: ClientAuthentication,
+    /// What is sent as the client's id, with `{client}` for the id the operator gave and
+    /// `{setting.NAME}` for a setting of the connection; empty for the id alone.
+    #[serde(default)]
+    pub client_id: String,
 }
 
 /// An address below one of the region's hosts.
@@ -79,7 +98,8 @@ pub struct OAuth {
 pub struct Endpoint {
     /// Name of the host.
     pub host: String,
-    /// Path below its base address, starting with `/`.
+    /// Path below its base address, starting with `/`. `{setting.NAME}` stands for that setting of
+    /// the connection.
     pub path: String,
 }
 
@@ -131,6 +151,24 @@ pub struct Stream {
     pub page_size: u32,
     /// The page size is never halved below this.
     pub smallest_page_size: u32,
+    /// What a round over a stream of accounts or memberships tells. Means nothing for others.
+    #[serde(default)]
+    pub rounds: Rounds,
+}
+
+/// What a round of pages over accounts tells about those it does not name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounds {
+    /// It names all there are: who is not named is gone.
+    #[default]
+    Whole,
+    /// The first one names all there are, later ones what has changed since: the cursor of a round's
+    /// last page begins the next one, absent columns mean *unchanged*, and who is gone is named with
+    /// the status `deleted`. A refused cursor begins anew with a whole round.
+    Delta,
+    /// It names some: nothing follows from not being named.
+    Some,
 }
 
 /// What the pages of a stream hold.
@@ -141,6 +179,9 @@ pub enum Produces {
     Activities,
     /// Accounts: every page adds or updates; what a whole round did not name is gone.
     Accounts,
+    /// Memberships, in the columns of `vocabulary::MEMBERSHIP_COLUMNS`: what a whole round did not
+    /// name has ended.
+    Memberships,
     /// Facts about the connection, for its test. Fetched once on demand, page after page.
     Facts,
 }

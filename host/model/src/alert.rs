@@ -93,6 +93,10 @@ pub struct Alert {
     pub details: Vec<(String, String)>,
     /// What people made of it.
     pub state: AlertState,
+    /// Whether nothing of it has crossed the alerting line: a behavior is kept and listed apart, and
+    /// never shown as an alert.
+    #[serde(default)]
+    pub behavior: bool,
 }
 
 /// What people made of an alert.
@@ -120,6 +124,7 @@ impl Alert {
             self.details = other.details;
         }
         self.severity = self.severity.max(other.severity);
+        self.behavior &= other.behavior;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.count += other.count;

@@ -38,4 +38,8 @@ pub struct Finding {
     pub details: Vec<(String, String)>,
     /// Overrides the policy's severity.
     pub severity: Option<Severity>,
+    /// Whether it stays below the alerting line: then it is kept as a behavior, and is no alert
+    /// until a finding of the same (policy, group, start) crosses the line.
+    #[serde(default)]
+    pub behavior: bool,
 }

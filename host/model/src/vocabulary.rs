@@ -100,7 +100,10 @@ pub const COLUMNS: &[ColumnEntry] = columns! {
     "actor.type" Text Either "actor.user.type" "user, system (the app itself), service (an integration) or anonymous (anybody).";
     "actor.admin" Flag Either "" "Whether who did it is an administrator of the app.";
     "actor.external" Flag Either "" "Whether who did it is outside the organization.";
-    "actor.status" Text Host "" "State of the account when the activity was stored: active, pending, declined, disabled or deleted.";
+    "actor.status" Text Host "" "State of the account at the time of the activity, as far as known when it was stored: active, pending, declined, disabled, leaving or deleted.";
+    "actor.since" Time Host "" "Since when it has been in that state, where known.";
+    "actor.groups" Text Host "" "Groups of the directory that the person is in, separated by commas.";
+    "person" Text Host "actor.user.uid" "Who did it, across apps: the person's main address in the directory, otherwise the actor.";
     "behalf" Text Either "actor.session.uid_alt" "Whose account was used, when it was not the actor's own: e-mail address in lower case, otherwise the id.";
     "behalf.id" Text Adapter "" "The app's id of whose account was used.";
     "impersonated" Flag Adapter "" "Whether somebody acted in the name of somebody else.";
@@ -108,19 +111,26 @@ pub const COLUMNS: &[ColumnEntry] = columns! {
     "administrative" Flag Adapter "" "Whether it is an act of administration: users, groups, settings, reports on everybody.";
     "ip" Text Adapter "src_endpoint.ip" "Address it came from.";
     "ip.category" Text Host "" "Category of that address in the organization's own list of ranges.";
-    "ip.tags" Text Host "" "Tags of that address, separated by commas.";
+    "ip.tags" Text Host "" "Tags of that address, separated by commas: free ones of the organization, and what lists say of it, e.g. tor, anonymous-proxy, vpn, hosting, relay, satellite, botnet, brute-force.";
+    "ip.lists" Text Host "" "The lists that tagged it, each as name@snapshot, separated by commas.";
     "country" Text Host "src_endpoint.location.country" "Country of that address, two letters.";
     "region" Text Host "src_endpoint.location.region" "Region of that address.";
     "city" Text Host "src_endpoint.location.city" "City of that address.";
     "latitude" Number Host "src_endpoint.location.lat" "Latitude of that address in degrees.";
     "longitude" Number Host "src_endpoint.location.long" "Longitude of that address in degrees.";
+    "accuracy" Number Host "" "Radius around these coordinates within which the address lies, km.";
+    "network.number" Integer Host "src_endpoint.autonomous_system.number" "Number of the network (ASN) of that address.";
     "network.owner" Text Host "src_endpoint.autonomous_system.name" "Who runs the network of that address.";
     "user-agent" Text Adapter "http_request.user_agent" "What the client said of itself.";
     "user-agent.family" Text Host "" "Family of the client, e.g. Chrome.";
+    "user-agent.kind" Text Host "" "browser, app, library, robot or unknown.";
+    "user-agent.system" Text Host "" "Operating system of the client, e.g. Windows.";
     "user-agent.tags" Text Host "" "native-client, outdated-browser, outdated-system or robot, separated by commas.";
     "client" Text Adapter "" "Kind of client: web, mobile, api, integration, driver or unknown.";
     "token" Text Adapter "" "Name of the access token that was used, where it has one.";
     "result" Text Adapter "status" "success, failure or unknown.";
+    "reason" Text Adapter "status_detail" "Why it failed, in the app's own words.";
+    "interactive" Flag Adapter "" "Whether a person was at the client when it signed in.";
     "object" Text Adapter "resources.uid" "The app's id of what it was done to.";
     "object.kind" Text Adapter "resources.type" "What kind of thing that is, from the list of object kinds.";
     "object.name" Text Adapter "resources.name" "Name of that thing, where the app says it.";
@@ -175,10 +185,19 @@ pub const ACCOUNT_COLUMNS: &[ColumnEntry] = columns! {
     "email" Text Adapter "user.email_addr" "E-mail address.";
     "name" Text Adapter "user.name" "Name.";
     "type" Text Adapter "user.type" "user or service.";
-    "status" Text Adapter "" "active, pending, declined, disabled or deleted.";
+    "status" Text Adapter "" "active, pending, declined, disabled, leaving or deleted.";
+    "since" Time Adapter "" "Since when it has been in that state, where the app says it.";
+    "leaves" Time Adapter "" "When the person leaves or left, where the app says it.";
+    "aliases" Text Adapter "" "Other e-mail addresses and sign-in names of the same account, separated by commas.";
     "admin" Flag Adapter "" "Whether it is an administrator of the app.";
     "external" Flag Adapter "" "Whether it is outside the organization.";
     "seen" Time Adapter "" "When it was last signed in to.";
+};
+
+/// The columns of a batch of memberships, as an adapter returns them from such a stream.
+pub const MEMBERSHIP_COLUMNS: &[ColumnEntry] = columns! {
+    "id" Text Adapter "user.uid" "The app's id of the account.";
+    "group" Text Adapter "group.name" "Name of the group it is in.";
 };
 
 /// A name in an open list, with its meaning.
@@ -228,6 +247,8 @@ pub const KINDS: &[Word] = words! {
     "report" "Took out a report on users, access or logins.";
     "policy" "Changed a security setting or policy.";
     "admin" "Another act of administration.";
+    "account-state" "The directory says something new of an account; the person is whose it is, actor.status and actor.since say what. Written by casbah itself.";
+    "behavior" "A policy noticed something below its alerting line; the action names the policy. Written by casbah itself.";
     "other" "Something this version has no word for; see the action.";
 };
 
@@ -268,6 +289,7 @@ mod tests {
         for names in [
             COLUMNS.iter().map(|c| c.name).collect::<Vec<_>>(),
             ACCOUNT_COLUMNS.iter().map(|c| c.name).collect(),
+            MEMBERSHIP_COLUMNS.iter().map(|c| c.name).collect(),
             KINDS.iter().map(|w| w.name).collect(),
             OBJECT_KINDS.iter().map(|w| w.name).collect(),
         ] {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use casbah_model::table::BatchBuilder;
 use casbah_model::vocabulary::{
-    ACCOUNT_COLUMNS, COLUMNS, ColumnEntry, KINDS, NESTED, OBJECT_KINDS, Word,
+    ACCOUNT_COLUMNS, COLUMNS, ColumnEntry, KINDS, MEMBERSHIP_COLUMNS, NESTED, OBJECT_KINDS, Word,
 };
 
 fn columns(page: &mut String, entries: &[ColumnEntry]) {
@@ -48,6 +48,10 @@ fn page() -> String {
     }
     page.push_str("## Columns of an account\n\nWhat an adapter's stream of accounts returns.\n\n");
     columns(&mut page, ACCOUNT_COLUMNS);
+    page.push_str(
+        "## Columns of a membership\n\nWhat an adapter's stream of memberships returns.\n\n",
+    );
+    columns(&mut page, MEMBERSHIP_COLUMNS);
     page.push_str("## Kinds of activity\n\n");
     words(&mut page, KINDS);
     page.push_str("## Kinds of object\n\n");

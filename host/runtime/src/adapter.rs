@@ -229,7 +229,7 @@ fn fault_of(description: &AdapterDescription) -> Option<String> {
     }
     let endpoints = oauth.iter().flat_map(|oauth| {
         [
-            Some(&oauth.authorize),
+            oauth.authorize.as_ref(),
             Some(&oauth.token),
             oauth.revoke.as_ref().map(|revoke| &revoke.endpoint),
         ]

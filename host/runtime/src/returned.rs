@@ -226,6 +226,7 @@ fn finding(sandbox: &Sandbox, asked: &Asked, finding: FindingOut) -> Result<Find
         summary: clean::cut(&finding.summary, TEXT).0,
         details: pairs(finding.details),
         severity: finding.severity.map(Into::into),
+        behavior: finding.behavior,
     })
 }
 

@@ -294,6 +294,7 @@ pub(crate) struct FindingOut {
     pub(crate) summary: String,
     pub(crate) details: Vec<(String, String)>,
     pub(crate) severity: Option<SeverityOut>,
+    pub(crate) behavior: bool,
 }
 
 #[derive(ComponentType, Lift)]

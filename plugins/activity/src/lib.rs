@@ -180,6 +180,7 @@ impl Detector for Activity {
                         rows,
                     ),
                     severity: None,
+                    behavior: false,
                     evidence: fired.evidence,
                 });
             }
@@ -324,6 +325,7 @@ impl Activity {
                 summary: report::single(&self.batch, &rows),
                 details: report::details(&self.plan, &self.batch, None, &rows),
                 severity: None,
+                behavior: false,
                 evidence,
             });
         }

@@ -17,7 +17,7 @@ const LONGEST: usize = 100;
 const LOOKED_AT: usize = 256;
 
 /// What kinds of activity are called when they have been done.
-const VERBS: [(&str, &str); 33] = [
+const VERBS: [(&str, &str); 35] = [
     ("login", "signed in"),
     ("logout", "signed out"),
     ("view", "viewed"),
@@ -50,6 +50,8 @@ const VERBS: [(&str, &str); 33] = [
     ("report", "reported on"),
     ("policy", "changed (policy)"),
     ("admin", "administered"),
+    ("account-state", "changed (account)"),
+    ("behavior", "noticed"),
     ("other", "touched"),
 ];
 

@@ -2,7 +2,7 @@
 
 use casbah_plugin::{
     AdapterDescription, ClientAuthentication, Endpoint, OAuth, Pkce, Produces, Region, Revoke,
-    Stream,
+    Rounds, Stream,
 };
 
 use crate::requests::{LONGEST_WINDOW, SHORTEST_WINDOW, stream};
@@ -53,7 +53,7 @@ fn oauth() -> OAuth {
     let endpoint =
         |host: &str, path: &str| Endpoint { host: host.to_owned(), path: path.to_owned() };
     OAuth {
-        authorize: endpoint("sign-in", "/neWeb2/OAuth.aspx"),
+        authorize: Some(endpoint("sign-in", "/neWeb2/OAuth.aspx")),
         token: endpoint("api", "/v1/OAuth"),
         revoke: Some(Revoke {
             endpoint: endpoint("api", "/v2/oauth/revoke"),
@@ -65,6 +65,7 @@ fn oauth() -> OAuth {
         pkce: Pkce::Send,
         client_authentication: ClientAuthentication::Body,
         send_redirect: true,
+        client_credentials: None,
     }
 }
 
@@ -77,6 +78,7 @@ fn log(name: &str) -> Stream {
         interval_seconds: 300,
         page_size: LONGEST_WINDOW,
         smallest_page_size: SHORTEST_WINDOW,
+        rounds: Rounds::Whole,
     }
 }
 
@@ -87,6 +89,7 @@ fn other(name: &str, produces: Produces) -> Stream {
         interval_seconds: 3600,
         page_size: 1,
         smallest_page_size: 1,
+        rounds: Rounds::Whole,
     }
 }
 

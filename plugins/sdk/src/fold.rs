@@ -196,6 +196,7 @@ impl<F: Fold> Detector for Folding<F> {
                     summary: found.summary,
                     details: found.details,
                     severity: None,
+                    behavior: false,
                 });
             }
             let after = serde_json::to_vec(&state)

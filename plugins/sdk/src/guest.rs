@@ -207,6 +207,7 @@ pub mod detector {
                         Severity::High => wit::Severity::High,
                         Severity::Critical => wit::Severity::Critical,
                     }),
+                    behavior: finding.behavior,
                 })
                 .collect(),
             changed,

@@ -19,8 +19,9 @@ pub mod native;
 
 pub use casbah_model as model;
 pub use casbah_model::adapter::{
-    AdapterDescription, ClientAuthentication, Endpoint, Failure, HttpRequest, Next, OAuth, Page,
-    Pkce, PlanRequest, Produces, Region, Response, Revoke, Stream, class, facts,
+    AdapterDescription, ClientAuthentication, ClientGrant, Endpoint, Failure, HttpRequest, Next,
+    OAuth, Page, Pkce, PlanRequest, Produces, Region, Response, Revoke, Rounds, Stream, class,
+    facts,
 };
 pub use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 pub use casbah_model::{

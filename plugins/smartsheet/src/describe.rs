@@ -2,7 +2,7 @@
 
 use casbah_plugin::{
     AdapterDescription, ClientAuthentication, Endpoint, OAuth, Pkce, Produces, Region, Revoke,
-    Stream,
+    Rounds, Stream,
 };
 
 use crate::requests::{MOST_EVENTS, MOST_USERS, stream};
@@ -43,7 +43,7 @@ fn oauth() -> OAuth {
     let endpoint =
         |host: &str, path: &str| Endpoint { host: host.to_owned(), path: path.to_owned() };
     OAuth {
-        authorize: endpoint("sign-in", "/b/authorize"),
+        authorize: Some(endpoint("sign-in", "/b/authorize")),
         token: endpoint("api", "/token"),
         revoke: Some(Revoke { endpoint: endpoint("api", "/token"), method: "DELETE".to_owned() }),
         scopes: vec!["READ_EVENTS".to_owned(), "READ_USERS".to_owned()],
@@ -53,6 +53,7 @@ fn oauth() -> OAuth {
         client_authentication: ClientAuthentication::Body,
         // The registered one is used; sending another is an error.
         send_redirect: false,
+        client_credentials: None,
     }
 }
 
@@ -63,6 +64,7 @@ fn accounts() -> Stream {
         interval_seconds: 3600,
         page_size: MOST_USERS,
         smallest_page_size: 10,
+        rounds: Rounds::Whole,
     }
 }
 
@@ -73,6 +75,7 @@ fn activities() -> Stream {
         interval_seconds: 60,
         page_size: MOST_EVENTS,
         smallest_page_size: 100,
+        rounds: Rounds::Whole,
     }
 }
 
@@ -83,6 +86,7 @@ fn facts() -> Stream {
         interval_seconds: 3600,
         page_size: 1,
         smallest_page_size: 1,
+        rounds: Rounds::Whole,
     }
 }
 

@@ -96,8 +96,22 @@ impl Server {
             )
             .hint("make an access token in the app and give that"));
         };
-        let OAuth { authorize, token, revoke, scopes, pkce, client_authentication, send_redirect } =
-            oauth;
+        let OAuth {
+            authorize,
+            token,
+            revoke,
+            scopes,
+            pkce,
+            client_authentication,
+            send_redirect,
+            client_credentials: _,
+        } = oauth;
+        let Some(authorize) = authorize else {
+            return Err(ConnectError::new(
+                ConnectErrorKind::Configuration,
+                format!("{} can't be connected by consent", description.title),
+            ));
+        };
         let revoke = match revoke {
             Some(revoke) => Some((hosts.endpoint(&revoke.endpoint)?, revoke.method.clone())),
             None => None,

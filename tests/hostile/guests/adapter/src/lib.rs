@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use casbah_plugin::model::{Column, Nested, Texts, Values};
 use casbah_plugin::{
     Adapter, AdapterDescription, Batch, BatchBuilder, Failure, HttpRequest, Next, Page,
-    PlanRequest, Produces, Region, Response, Stream,
+    PlanRequest, Produces, Region, Response, Rounds, Stream,
 };
 
 struct Hostile;
@@ -33,6 +33,7 @@ impl Adapter for Hostile {
                 interval_seconds: 60,
                 page_size: 100,
                 smallest_page_size: 10,
+                rounds: Rounds::Whole,
             }],
             requests_per_minute: 300,
             retention_days: 0,

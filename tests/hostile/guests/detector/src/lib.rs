@@ -82,6 +82,7 @@ impl Detector for Hostile {
             summary: String::new(),
             details: Vec::new(),
             severity: Some(Severity::High),
+            behavior: false,
         };
         let one = |finding| Outcome { findings: vec![finding], changes: Vec::new() };
         let changes = |changes| Outcome { findings: Vec::new(), changes };

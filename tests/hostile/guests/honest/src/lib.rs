@@ -77,6 +77,7 @@ impl Detector for Honest {
                 summary: format!("{actor} did {count} things"),
                 details: vec![("count".to_owned(), count.to_string())],
                 severity: None,
+                behavior: false,
             });
         }
         Ok(outcome)
