@@ -16,6 +16,7 @@ mod row;
 #[doc(hidden)]
 pub mod guest;
 pub mod native;
+pub mod state;
 
 pub use casbah_model as model;
 pub use casbah_model::adapter::{

@@ -1,0 +1,1 @@
+//! Activity of people who have left.

@@ -1,0 +1,1 @@
+//! First-seen and rare values.

@@ -1,0 +1,1 @@
+//! Activity from addresses that lists warn of.

@@ -1,0 +1,1 @@
+//! Impossible travel.

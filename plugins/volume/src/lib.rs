@@ -1,0 +1,1 @@
+//! Unusual numbers of activities, by user, against what is usual.

@@ -1,0 +1,1 @@
+//! Filter rows: which activities a policy means, for every detector.

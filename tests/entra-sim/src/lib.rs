@@ -1,0 +1,1 @@
+//! A simulated Microsoft Entra ID on loopback.

@@ -1,0 +1,1 @@
+//! Measures how well the built-in detections find what they should, in made-up worlds.
