@@ -18,11 +18,13 @@ use casbah_model::detector::Problem;
 use crate::group::{ConfigureError, Detectors, Group};
 use crate::policy_test::PolicyTest;
 use crate::suggest::{self, shown};
-use crate::yaml::{self, Entry, Node, Span, Value, Wrong};
+use crate::yaml::{self, Entry, Node, Value, Wrong};
 
 mod fields;
 
+use casbah_yaml::Excerpt;
 pub(crate) use fields::Fields;
+use fields::fields;
 
 /// The detector of a policy that names none.
 pub const DEFAULT_DETECTOR: &str = "activity";
@@ -140,8 +142,8 @@ pub struct PolicyProblem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The line and what to underline in it: the text, and column and length in characters.
-    excerpt: Option<(String, usize, usize)>,
+    /// The line and what to underline in it.
+    excerpt: Option<Excerpt>,
 }
 
 impl PolicyProblem {
@@ -157,77 +159,23 @@ impl PolicyProblem {
     }
 
     fn at(kind: PolicyProblemKind, file: &str, text: &str, wrong: Wrong) -> Self {
-        let Wrong { mut span, message, hint } = wrong;
-        // What is missing at the end of the file is shown at the end of its last line.
-        let lines = text.lines().count();
-        if span.line > lines && lines > 0 {
-            let end = text.lines().last().map_or(0, |line| line.chars().count());
-            span = Span { line: lines, column: end + 1, length: 1 };
-        }
+        let Wrong { span, message, hint } = wrong;
+        let span = span.within(text);
         Self {
             kind,
             file: file.to_owned(),
             place: Some((span.line, span.column)),
             message,
             hint,
-            excerpt: excerpt(text, span),
+            excerpt: Excerpt::of(text, span),
         }
     }
-}
-
-/// The line of a place, cut to a width that fits a terminal, and fit for one.
-fn excerpt(text: &str, span: Span) -> Option<(String, usize, usize)> {
-    const WIDTH: usize = 120;
-    let line = text.lines().nth(span.line.checked_sub(1)?)?;
-    let length = line.chars().count();
-    let column = span.column.min(length + 1);
-    let skip = if length > WIDTH && column > WIDTH * 3 / 4 { column - WIDTH / 2 } else { 0 };
-    let mut shown: String = line
-        .chars()
-        .skip(skip)
-        .take(WIDTH)
-        // A tab would put the caret in the wrong place.
-        .map(|c| {
-            if c == '\t' {
-                ' '
-            } else if c.is_control() {
-                '?'
-            } else {
-                c
-            }
-        })
-        .collect();
-    let mut at = column - skip;
-    if skip > 0 {
-        shown.insert(0, '…');
-        at += 1;
-    }
-    if length > skip + WIDTH {
-        shown.push('…');
-    }
-    let room = (shown.chars().count() + 1).saturating_sub(at).max(1);
-    Some((shown.trim_end().to_owned(), at, span.length.clamp(1, room)))
 }
 
 impl fmt::Display for PolicyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
-        match (self.place, &self.excerpt) {
-            (Some((line, column)), Some((text, at, length))) => {
-                let number = line.to_string();
-                let space = " ".repeat(number.len());
-                writeln!(f, "\n{space}--> {}:{line}:{column}", self.file)?;
-                writeln!(f, "{space} |")?;
-                writeln!(f, "{number} | {text}")?;
-                write!(f, "{space} | {}{}", " ".repeat(at.saturating_sub(1)), "^".repeat(*length))?;
-            }
-            (Some((line, column)), None) => write!(f, "\n --> {}:{line}:{column}", self.file)?,
-            _ => write!(f, "\n --> {}", self.file)?,
-        }
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
+        let place = self.place.map(|place| (place, self.excerpt.as_ref()));
+        casbah_yaml::show(f, &self.message, &self.file, place, self.hint.as_deref())
     }
 }
 
@@ -422,7 +370,7 @@ impl Draft {
         match yaml::parse(&source.bytes) {
             Ok((text, document)) => {
                 draft.text = text;
-                let mut fields = Fields::new();
+                let mut fields = fields();
                 draft.policy = read_policy(&document, &draft, &mut fields, detectors);
                 for (kind, wrong) in fields.wrongs {
                     draft.problems.push(PolicyProblem::at(kind, &draft.file, &draft.text, wrong));
