@@ -359,6 +359,7 @@ pub(crate) fn description() -> AdapterDescription {
         ],
         requests_per_minute: 60_000,
         retention_days: 180,
+        directory: false,
         settings: serde_json::Value::Null,
         limitations: Vec::new(),
     }

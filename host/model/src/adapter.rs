@@ -32,6 +32,10 @@ pub struct AdapterDescription {
     /// How long the app keeps activities, days; 0 when unknown.
     #[serde(default)]
     pub retention_days: u32,
+    /// Whether its accounts are the organization's directory: what they say of people counts for
+    /// activities of all connections.
+    #[serde(default)]
+    pub directory: bool,
     /// JSON Schema of the connection's settings.
     #[serde(default)]
     pub settings: serde_json::Value,

@@ -100,7 +100,7 @@ pub const COLUMNS: &[ColumnEntry] = columns! {
     "actor.type" Text Either "actor.user.type" "user, system (the app itself), service (an integration) or anonymous (anybody).";
     "actor.admin" Flag Either "" "Whether who did it is an administrator of the app.";
     "actor.external" Flag Either "" "Whether who did it is outside the organization.";
-    "actor.status" Text Host "" "State of the account at the time of the activity, as far as known when it was stored: active, pending, declined, disabled, leaving or deleted.";
+    "actor.status" Text Host "" "State of the account at the time of the activity, as far as known when it was stored: active, pending, declined, disabled, leaving, left or deleted.";
     "actor.since" Time Host "" "Since when it has been in that state, where known.";
     "actor.groups" Text Host "" "Groups of the directory that the person is in, separated by commas.";
     "person" Text Host "actor.user.uid" "Who did it, across apps: the person's main address in the directory, otherwise the actor.";
@@ -185,7 +185,7 @@ pub const ACCOUNT_COLUMNS: &[ColumnEntry] = columns! {
     "email" Text Adapter "user.email_addr" "E-mail address.";
     "name" Text Adapter "user.name" "Name.";
     "type" Text Adapter "user.type" "user or service.";
-    "status" Text Adapter "" "active, pending, declined, disabled, leaving or deleted.";
+    "status" Text Adapter "" "active, pending, declined, disabled, leaving, left or deleted.";
     "since" Time Adapter "" "Since when it has been in that state, where the app says it.";
     "leaves" Time Adapter "" "When the person leaves or left, where the app says it.";
     "aliases" Text Adapter "" "Other e-mail addresses and sign-in names of the same account, separated by commas.";

@@ -36,6 +36,7 @@ pub(crate) fn description() -> AdapterDescription {
         ],
         requests_per_minute: 60,
         retention_days: RETENTION_DAYS,
+        directory: false,
         settings: settings::schema(),
         limitations: limitations(),
     }

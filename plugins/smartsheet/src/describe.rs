@@ -26,6 +26,7 @@ pub(crate) fn description() -> AdapterDescription {
         streams: vec![accounts(), activities(), facts()],
         requests_per_minute: 300,
         retention_days: 183,
+        directory: false,
         settings: settings::schema(),
         limitations: limitations(),
     }

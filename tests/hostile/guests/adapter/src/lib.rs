@@ -37,6 +37,7 @@ impl Adapter for Hostile {
             }],
             requests_per_minute: 300,
             retention_days: 0,
+            directory: false,
             settings: serde_json::Value::Null,
             limitations: Vec::new(),
         }
