@@ -2,6 +2,7 @@
 //!
 //! The vendor documents no codes: the HTTP status decides, never the wording.
 
+use casbah_plugin::answer::retry_after;
 use casbah_plugin::{Failure, Response, class};
 use serde::Deserialize;
 
@@ -132,26 +133,4 @@ fn is_page(response: &Response) -> bool {
 
 fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(300).collect()
-}
-
-pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-/// A time as HTTP writes it, ms since 1970.
-pub(crate) fn http_date(text: &str) -> Option<i64> {
-    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(parsed.as_millisecond())
-}
-
-/// How long the app asks to wait, milliseconds: `Retry-After` in seconds, whole or not, or as a date.
-fn retry_after(response: &Response) -> Option<u64> {
-    const LONGEST: u64 = 24 * 3_600_000;
-    let value = header(response, "retry-after")?.trim();
-    let ms = match value.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.0 => (seconds * 1000.0).ceil() as u64,
-        Ok(_) => return None,
-        Err(_) => http_date(value)?.saturating_sub(response.request.now).max(0).unsigned_abs(),
-    };
-    Some(ms.min(LONGEST))
 }

@@ -5,6 +5,7 @@
 //! A window grows while little comes and shrinks when much does; the host's page size, which it
 //! halves after time-outs and huge bodies, is the limit of it in seconds.
 
+use casbah_plugin::answer::{header, http_date};
 use casbah_plugin::{Batch, Failure, HttpRequest, Next, PlanRequest, Response, class, time};
 use serde::{Deserialize, Serialize};
 
@@ -247,7 +248,7 @@ pub(crate) fn after_log(response: &Response, batch: &Batch) -> Result<(String, N
     });
     cursor.at = Some(if caught_up {
         // By the app's clock where it is behind ours: what it has not logged yet is still to come.
-        let there = failure::header(response, "date").and_then(failure::http_date);
+        let there = header(response, "date").and_then(http_date);
         there.unwrap_or(window.end).min(window.end).saturating_sub(OVERLAP)
     } else {
         window.end.saturating_sub(TOUCH)

@@ -9,6 +9,7 @@
 //! It is not a way out of the sandbox: there are no files, sockets, clocks or random numbers. The
 //! time is the time of the activities.
 
+pub mod answer;
 mod fold;
 mod row;
 

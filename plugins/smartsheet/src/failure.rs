@@ -3,6 +3,7 @@
 //! Both the HTTP status and the app's own code decide, never the wording: the vendor's own examples
 //! have texts that belong to other codes. What the host then does is in the class.
 
+use casbah_plugin::answer::{header, retry_after};
 use casbah_plugin::{Failure, PlanRequest, Response, class};
 
 use crate::requests;
@@ -184,21 +185,4 @@ fn printable(text: &str, length: usize) -> String {
         short.push('…');
     }
     short
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-/// How long the app asks to wait, milliseconds: `Retry-After` in seconds, whole or not, or as a date.
-fn retry_after(response: &Response) -> Option<u64> {
-    const LONGEST: f64 = 24.0 * 3600.0;
-    let value = header(response, "retry-after")?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        let sound = seconds.is_finite() && seconds >= 0.0;
-        return sound.then(|| (seconds.min(LONGEST) * 1000.0).ceil() as u64);
-    }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    let wait = date.as_millisecond().saturating_sub(response.request.now);
-    Some(wait.clamp(0, (LONGEST * 1000.0) as i64) as u64)
 }

@@ -4,7 +4,7 @@ use std::hash::Hasher as _;
 use std::sync::{Arc, PoisonError};
 
 use casbah_model::adapter::Next;
-use casbah_model::table::{ABSENT_INTEGER, Batch};
+use casbah_model::table::{ABSENT_INTEGER, Batch, Values};
 use casbah_store::{Commit, NewBlock, Records};
 use hashbrown::HashSet;
 use siphasher::sip::SipHasher13;
@@ -30,7 +30,7 @@ pub(super) fn take(
     before: &Position,
     after: &Position,
 ) -> Result<Taken, ConnectError> {
-    let Arrived { page, body, received } = arrived;
+    let Arrived { page, body, received } = rewritten(arrived);
     let books = &shared.books;
     let connection = books.name();
     let marks = marks(&page.batch, &page.raw, &body, connection.as_str(), books.store().mark_key());
@@ -74,6 +74,32 @@ pub(super) fn take(
         }
     })?;
     Ok(taken)
+}
+
+/// The column in which an adapter hands over raw records that it had to write anew, because the
+/// settings of the connection want something hashed or dropped. It is never stored as a column.
+const REWRITTEN: &str = "raw";
+
+/// Puts what the adapter wrote anew in the place of the answer, so that nothing of the answer itself
+/// is kept: neither as raw records nor in marks.
+fn rewritten(mut arrived: Arrived) -> Arrived {
+    let batch = &mut arrived.page.batch;
+    let Some(at) = batch.columns.iter().position(|column| column.name == REWRITTEN) else {
+        return arrived;
+    };
+    let column = batch.columns.swap_remove(at);
+    let all: Vec<usize> = (0..batch.len()).collect();
+    // Without the column its texts are of no use: they must not be stored twice.
+    let kept = batch.select(&all);
+    let (bytes, ends) = std::mem::replace(batch, kept).texts.into_parts();
+    let end = |id: u32| ends.get(id as usize).copied().unwrap_or(0);
+    let ids = match column.values {
+        Values::Text(ids) => ids,
+        _ => vec![0; all.len()],
+    };
+    arrived.page.raw = ids.iter().flat_map(|&id| [end(id.saturating_sub(1)), end(id)]).collect();
+    arrived.body = bytes.into_bytes();
+    arrived
 }
 
 /// Whether a page holds an activity that is not in the log.
@@ -176,6 +202,7 @@ pub(super) fn newest(batch: &Batch, now: i64) -> Option<i64> {
 mod tests {
     use super::*;
     use casbah_model::BatchBuilder;
+    use casbah_model::adapter::Page;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -242,6 +269,33 @@ mod tests {
         assert_eq!(of(&[Some(i64::MAX)]), (1000, 1000));
         assert_eq!(of(&[Some(10), None]), (10, 1000));
         assert_eq!(of(&[None]), (1000, 1000));
+    }
+
+    /// What an adapter wrote anew takes the place of the answer altogether.
+    #[test]
+    fn raw_records_that_were_written_anew_are_kept_instead() {
+        let mut builder = BatchBuilder::new();
+        for (id, raw) in [("a", "{\"n\":1}"), ("b", ""), ("c", "{\"n\":1}")] {
+            builder.begin_row();
+            builder.text("id", id);
+            builder.text("raw", raw);
+        }
+        let page = Page {
+            next: Next::More,
+            cursor: String::new(),
+            batch: builder.finish(),
+            raw: vec![0, 6, 0, 6, 0, 6],
+            facts: Vec::new(),
+        };
+        let said = Arrived { page, body: b"secret".to_vec(), received: 0 };
+        let Arrived { page, body, .. } = rewritten(said);
+        page.batch.check().unwrap();
+        let raw: Vec<_> = (0..3).map(|row| record(row, &page.raw, &body)).collect();
+        assert_eq!(raw, [&b"{\"n\":1}"[..], b"", b"{\"n\":1}"]);
+        assert!(page.batch.column("raw").is_none());
+        assert!(!page.batch.texts.bytes().contains("{"), "they are not stored twice");
+        assert_eq!(page.batch.text("id", 2), "c");
+        assert!(!body.windows(6).any(|window| window == b"secret"));
     }
 
     #[test]
