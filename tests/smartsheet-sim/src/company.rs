@@ -127,6 +127,10 @@ pub struct Plan {
     pub late_at_most: i64,
     /// How far the order of the stream may depart from that of delivery, in events.
     pub disorder: usize,
+    /// Addresses at work by time zone from west to east, round and round; made up when there are none.
+    pub offices: Vec<String>,
+    /// Addresses at home, in the same way.
+    pub homes: Vec<String>,
 }
 
 impl Default for Plan {
@@ -142,6 +146,8 @@ impl Default for Plan {
             late: 0.002,
             late_at_most: 90 * 60_000,
             disorder: 0,
+            offices: Vec::new(),
+            homes: Vec::new(),
         }
     }
 }
@@ -275,7 +281,7 @@ impl Company {
     }
 
     /// Places of the users of a role who are active.
-    pub(crate) fn of_role(&self, role: Role) -> impl Iterator<Item = u32> + '_ {
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = u32> + '_ {
         (0u32..)
             .zip(&self.users)
             .filter(move |(_, user)| user.role == role && user.status == "ACTIVE")
@@ -317,12 +323,12 @@ fn make_users(plan: &Plan, random: &mut Random) -> Vec<User> {
                     _ => Role::Analyst,
                 },
             };
-            make_user(plan.seed, at, role, random)
+            make_user(plan, at, role, random)
         })
         .collect()
 }
 
-fn make_user(seed: u64, at: usize, role: Role, random: &mut Random) -> User {
+fn make_user(plan: &Plan, at: usize, role: Role, random: &mut Random) -> User {
     let (mut first, mut last) = (name_part(FIRST, random), name_part(LAST, random));
     let (zone, offset) = random.pick(ZONES).copied().unwrap_or(("UTC", 0));
     let domain = match role {
@@ -351,6 +357,8 @@ fn make_user(seed: u64, at: usize, role: Role, random: &mut Random) -> User {
         _ if at % 53 == 9 => "PENDING",
         _ => "ACTIVE",
     };
+    let zone_number = ZONES.iter().position(|(name, _)| *name == zone).unwrap_or(0);
+    let given = |of: &[String]| of.get(zone_number % of.len().max(1)).cloned();
     let office_ip = match role {
         Role::Guest => format!("203.0.113.{}", 100 + at % 80),
         _ if offset <= 0 => format!("192.0.2.{}", 1 + at % 12),
@@ -361,7 +369,7 @@ fn make_user(seed: u64, at: usize, role: Role, random: &mut Random) -> User {
         _ => format!("203.0.113.{}", 1 + at % 99),
     };
     User {
-        id: object_id(seed, Class::User, at as u32),
+        id: object_id(plan.seed, Class::User, at as u32),
         email,
         first,
         last,
@@ -370,8 +378,8 @@ fn make_user(seed: u64, at: usize, role: Role, random: &mut Random) -> User {
         listed: !(role == Role::Guest && at % 10 == 3),
         zone,
         offset,
-        office_ip,
-        home_ip,
+        office_ip: given(&plan.offices).unwrap_or(office_ip),
+        home_ip: given(&plan.homes).unwrap_or(home_ip),
         weight,
     }
 }

@@ -22,10 +22,10 @@ mod event;
 mod fault;
 mod history;
 mod incident;
-mod random;
+pub mod random;
 mod render;
 mod server;
-mod text;
+pub mod text;
 mod world;
 
 pub use company::{Company, DOMAIN, Group, PARTNERS, Plan, Role, User};
@@ -34,6 +34,6 @@ pub use fault::{Fault, Setting, When};
 pub use incident::Incident;
 pub use server::{
     Config, Consent, Counters, Counting, Live, PersonalToken, Pkce, Rate, SignIn, Sim, Usage,
-    WindowEnd, hash_of,
+    WindowEnd, Wire, WireListener, WireStream, hash_of,
 };
 pub use world::World;

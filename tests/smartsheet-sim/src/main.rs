@@ -78,6 +78,12 @@ struct PlanArgs {
     /// Shuffle the stream in blocks of so many events.
     #[arg(long, default_value_t = 0)]
     disorder: usize,
+    /// An address at work, by time zone from west to east, round and round; may be repeated.
+    #[arg(long = "office", value_name = "ADDRESS")]
+    offices: Vec<String>,
+    /// An address at home, in the same way.
+    #[arg(long = "home", value_name = "ADDRESS")]
+    homes: Vec<String>,
 }
 
 impl PlanArgs {
@@ -92,6 +98,8 @@ impl PlanArgs {
             late: self.late,
             late_at_most: i64::from(self.late_minutes) * 60_000,
             disorder: self.disorder,
+            offices: self.offices.clone(),
+            homes: self.homes.clone(),
         }
     }
 }

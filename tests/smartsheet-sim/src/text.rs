@@ -1,7 +1,7 @@
 //! Writing JSON and times into a `String` without detours: pages of 10,000 events have to be quick.
 
 /// Appends a number.
-pub(crate) fn push_number(out: &mut String, number: i64) {
+pub fn push_number(out: &mut String, number: i64) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     let mut rest = number.unsigned_abs();
@@ -22,7 +22,7 @@ pub(crate) fn push_number(out: &mut String, number: i64) {
 }
 
 /// Appends a text in quotes, escaped.
-pub(crate) fn push_text(out: &mut String, text: &str) {
+pub fn push_text(out: &mut String, text: &str) {
     out.push('"');
     if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
         out.push_str(text);
@@ -45,7 +45,7 @@ pub(crate) fn push_text(out: &mut String, text: &str) {
 }
 
 /// Appends a time as `2026-11-20T10:00:00`, without fraction and offset.
-pub(crate) fn push_time(out: &mut String, ms: i64) {
+pub fn push_time(out: &mut String, ms: i64) {
     let seconds = ms.div_euclid(1000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Days to a date by counting years from March, as in Howard Hinnant's civil_from_days.
@@ -73,7 +73,7 @@ pub(crate) fn push_time(out: &mut String, ms: i64) {
 }
 
 /// A time as RFC 3339 with `Z`.
-pub(crate) fn time(ms: i64) -> String {
+pub fn time(ms: i64) -> String {
     let mut out = String::with_capacity(20);
     push_time(&mut out, ms);
     out.push('Z');
@@ -81,7 +81,7 @@ pub(crate) fn time(ms: i64) -> String {
 }
 
 /// Members of a JSON object, one after the other, with commas where they belong.
-pub(crate) struct Members<'a> {
+pub struct Members<'a> {
     out: &'a mut String,
     first: bool,
     /// Numbers as texts.
@@ -89,14 +89,14 @@ pub(crate) struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Opens an object.
-    pub(crate) fn open(out: &'a mut String, texts: bool) -> Self {
+    /// Opens an object; with `texts`, ids are written as texts.
+    pub fn open(out: &'a mut String, texts: bool) -> Self {
         out.push('{');
         Self { out, first: true, texts }
     }
 
     /// Writes a name; what is pushed onto the answer is its value, as JSON.
-    pub(crate) fn name(&mut self, name: &str) -> &mut String {
+    pub fn name(&mut self, name: &str) -> &mut String {
         if !self.first {
             self.out.push(',');
         }
@@ -107,11 +107,13 @@ impl<'a> Members<'a> {
         self.out
     }
 
-    pub(crate) fn text(&mut self, name: &str, value: &str) {
+    /// Writes a text.
+    pub fn text(&mut self, name: &str, value: &str) {
         push_text(self.name(name), value);
     }
 
-    pub(crate) fn id(&mut self, name: &str, value: i64) {
+    /// Writes an id, as number or as text.
+    pub fn id(&mut self, name: &str, value: i64) {
         let texts = self.texts;
         let out = self.name(name);
         if texts {
@@ -123,16 +125,18 @@ impl<'a> Members<'a> {
         }
     }
 
-    pub(crate) fn number(&mut self, name: &str, value: i64) {
+    /// Writes a number.
+    pub fn number(&mut self, name: &str, value: i64) {
         push_number(self.name(name), value);
     }
 
-    pub(crate) fn flag(&mut self, name: &str, value: bool) {
+    /// Writes a truth value.
+    pub fn flag(&mut self, name: &str, value: bool) {
         self.name(name).push_str(if value { "true" } else { "false" });
     }
 
     /// Closes the object.
-    pub(crate) fn close(self) {
+    pub fn close(self) {
         self.out.push('}');
     }
 }

@@ -35,7 +35,7 @@ pub use self::limiter::{Counting, Rate, Usage};
 use self::oauth::{Book, Caller, Done, Refused, SCOPES};
 pub use self::oauth::{Consent, Pkce, SignIn, hash_of};
 use self::parameters::Parameters;
-use self::wire::{Wire, WireListener};
+pub use self::wire::{Wire, WireListener, WireStream};
 use crate::error::{Error, ErrorKind};
 use crate::fault::{Fault, Faults, Setting};
 use crate::world::World;

@@ -24,7 +24,7 @@ struct Plan {
 
 /// A handle on the connection that a request came by.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wire(Arc<Mutex<Plan>>);
+pub struct Wire(Arc<Mutex<Plan>>);
 
 impl Wire {
     fn plan(&self) -> std::sync::MutexGuard<'_, Plan> {
@@ -32,17 +32,17 @@ impl Wire {
     }
 
     /// Resets the connection at the next write.
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         self.plan().reset = true;
     }
 
     /// Cuts the connection after so many bytes.
-    pub(crate) fn cut_after(&self, bytes: usize) {
+    pub fn cut_after(&self, bytes: usize) {
         self.plan().cut_after = Some(bytes);
     }
 
     /// Writes the next so many bytes in ten pieces over this time.
-    pub(crate) fn slow(&self, bytes: usize, over: Duration) {
+    pub fn slow(&self, bytes: usize, over: Duration) {
         self.plan().slow = Some((bytes, bytes / 10 + 1, over / 10));
     }
 }
@@ -54,7 +54,7 @@ impl Connected<IncomingStream<'_, WireListener>> for Wire {
 }
 
 /// Listens for connections.
-pub(crate) struct WireListener(pub(crate) TcpListener);
+pub struct WireListener(pub TcpListener);
 
 impl Listener for WireListener {
     type Io = WireStream;
@@ -73,7 +73,7 @@ impl Listener for WireListener {
 }
 
 /// One connection.
-pub(crate) struct WireStream {
+pub struct WireStream {
     stream: TcpStream,
     wire: Wire,
     pause: Option<Pin<Box<Sleep>>>,
