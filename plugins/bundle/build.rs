@@ -16,7 +16,7 @@ const DETECTORS: &[&str] = &["activity"];
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    for watched in ["plugins/sdk", "host/model", "wit", "policies", "plugins/bundle/build.rs"] {
+    for watched in ["plugins/sdk", "plugins/when", "host/model", "wit", "policies", "plugins/bundle/build.rs"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
 

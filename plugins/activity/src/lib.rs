@@ -7,42 +7,31 @@
 //! It has no baselines, no sequences of different activities, and no arithmetic: those are other
 //! detectors' work.
 
-mod address;
-mod duration;
-mod evaluate;
-mod fields;
-mod json;
-mod keys;
-mod plan;
-mod predicate;
 mod report;
-mod rows;
 mod settings;
 mod state;
 mod window;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
-use casbah_model::table::ABSENT_INTEGER;
-use casbah_model::vocabulary::{COLUMNS, NESTED};
 use casbah_model::{Batch, Evidence, Finding, StateKey};
 use casbah_plugin::{Detector, export_detector};
+use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Rows, description, keys};
 
-use crate::evaluate::Evaluation;
-use crate::fields::{Cell, Cells, Field};
-use crate::keys::Part;
-use crate::plan::{Plan, Policy, Repeat};
-use crate::rows::Rows;
+use crate::settings::{Policy, Repeat};
 use crate::window::{Entry, Rule};
 
-/// JSON Schema of a policy's settings.
+/// JSON Schema of this detector's own settings.
 const SCHEMA: &str = include_str!("settings.schema.json");
 
 /// The detector, configured with the policies of a group.
 #[derive(Debug, Default)]
 pub struct Activity {
     plan: Plan,
+    /// The policies, in the order given.
+    policies: Vec<Policy>,
     batch: Batch,
     /// Keys that are counted, in the order in which their state was asked for.
     parts: Vec<Part>,
@@ -54,44 +43,24 @@ pub struct Activity {
 
 export_detector!(Activity);
 
-/// What is read whatever the policies say: for time and identity, and for what findings tell.
-const ALWAYS: &[&str] = &[
-    "sequence",
-    "time",
-    "received",
-    "kind",
-    "actor",
-    "object",
-    "object.kind",
-    "object.name",
-    "recipient",
-    "ip",
-    "country",
-    "client",
-];
-
-/// What is read only when a policy names it.
-fn optional() -> impl Iterator<Item = &'static str> {
-    let columns = COLUMNS.iter().map(|column| column.name);
-    columns.chain(NESTED.iter().map(|nested| nested.name)).filter(|name| !ALWAYS.contains(name))
+/// Rows of one key of one policy.
+#[derive(Clone, Debug)]
+struct Part {
+    /// Index of the policy.
+    policy: usize,
+    /// Where its rows stand in the list of rows, in order.
+    rows: Range<usize>,
 }
 
 impl Detector for Activity {
     fn describe() -> DetectorDescription {
-        DetectorDescription {
-            name: "activity".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            title: "Activities that match filter rows, one by one or many within a time".to_owned(),
-            columns: COLUMNS.iter().map(|column| column.name.to_owned()).collect(),
-            nested: NESTED.iter().map(|nested| nested.name.to_owned()).collect(),
-            optional: optional().map(str::to_owned).collect(),
-            state_version: 1,
-            settings: serde_json::from_str(SCHEMA).unwrap_or_default(),
-        }
+        let title = "Activities that match filter rows, one by one or many within a time";
+        description("activity", env!("CARGO_PKG_VERSION"), title, 1, &[], SCHEMA)
     }
 
     fn configure(policies: &[String]) -> Result<Self, Vec<Problem>> {
-        Ok(Self { plan: settings::compile(policies)?, ..Self::default() })
+        let (plan, policies) = settings::compile(policies)?;
+        Ok(Self { plan, policies, ..Self::default() })
     }
 
     fn begin(&mut self, batch: Batch) -> Result<Vec<StateKey>, String> {
@@ -101,7 +70,7 @@ impl Detector for Activity {
         let mut state = Vec::new();
         let mut evaluation = Evaluation::new(&self.plan, &batch);
         let places = Places::of(&batch);
-        for (index, policy) in self.plan.policies.iter().enumerate() {
+        for (index, policy) in self.policies.iter().enumerate() {
             let rows = evaluation.rows(&policy.when);
             if rows.is_empty() {
                 continue;
@@ -137,16 +106,16 @@ impl Detector for Activity {
         let mut outcome = Outcome::default();
         let places = Places::of(&self.batch);
         for (index, rows) in &self.singles {
-            if let Some(policy) = self.plan.policies.get(*index) {
+            if let Some(policy) = self.policies.get(*index) {
                 self.report_single(*index, policy, &places, rows, &mut outcome.findings);
             }
         }
         let mut arrivals = Vec::new();
         for (place, (part, bytes)) in self.parts.iter().zip(states).enumerate() {
-            let Some(policy) = self.plan.policies.get(part.policy) else { continue };
+            let Some(policy) = self.policies.get(part.policy) else { continue };
             let Some(repeat) = &policy.repeat else { continue };
             let rows = self.rows.get(part.rows.clone()).unwrap_or_default();
-            let distinct = repeat.distinct.map(|source| self.cells(source));
+            let distinct = repeat.distinct.map(|source| self.plan.cells(source, &self.batch));
             self.arrivals(&places, distinct, rows, &mut arrivals);
             let rule = rule(policy, repeat);
             if let Some(after) = state::append(bytes, &rule, &arrivals) {
@@ -205,52 +174,7 @@ fn rule(policy: &Policy, repeat: &Repeat) -> Rule {
     }
 }
 
-/// How much later than it was fetched an activity may say it happened: clocks differ, and zones are
-/// mistaken. A day, in ms.
-const AHEAD: i64 = 24 * 60 * 60 * 1000;
-
-/// Where activities stand in time and in the log.
-struct Places<'a> {
-    times: &'a [i64],
-    received: &'a [i64],
-    sequences: &'a [i64],
-}
-
-impl<'a> Places<'a> {
-    fn of(batch: &'a Batch) -> Self {
-        let column = |name: &str| batch.integers(name).unwrap_or_default();
-        Self { times: column("time"), received: column("received"), sequences: column("sequence") }
-    }
-
-    /// When an activity happened; when it was fetched, for one that does not say.
-    fn time(&self, row: usize) -> i64 {
-        let of = |column: &[i64]| column.get(row).copied().filter(|&time| time != ABSENT_INTEGER);
-        of(self.times).or_else(|| of(self.received)).unwrap_or(0)
-    }
-
-    /// Whether it says when it happened, and not that this is yet to come.
-    ///
-    /// One such time would be the newest of its key, and make all that happens until then too late.
-    fn has_credible_time(&self, row: usize) -> bool {
-        let Some(&time) = self.times.get(row).filter(|&&time| time != ABSENT_INTEGER) else {
-            return false;
-        };
-        let received = self.received.get(row).filter(|&&received| received != ABSENT_INTEGER);
-        received.is_none_or(|received| time <= received.saturating_add(AHEAD))
-    }
-
-    /// Its place in the log; its place in the batch where the host gave none.
-    fn sequence(&self, row: usize) -> u64 {
-        let given = self.sequences.get(row).and_then(|&value| u64::try_from(value).ok());
-        given.unwrap_or(row as u64)
-    }
-}
-
 impl Activity {
-    fn cells(&self, source: usize) -> Cells<'_> {
-        self.plan.sources.get(source).map_or(Cells::Absent, |field| Cells::of(field, &self.batch))
-    }
-
     /// The activities of a key, in the order of their arrival.
     fn arrivals(
         &self,
@@ -275,11 +199,7 @@ impl Activity {
     /// The group that the first of the rows belongs to.
     fn group(&self, policy: &Policy, rows: &[u32]) -> Vec<(String, String)> {
         let row = rows.first().copied().unwrap_or(0) as usize;
-        let value = |source: &usize| {
-            let name = self.plan.sources.get(*source).map(Field::name).unwrap_or_default();
-            (name.to_owned(), self.cells(*source).cell(&self.batch, row).text(&self.batch))
-        };
-        policy.group.iter().map(value).collect()
+        self.plan.group(&policy.group, &self.batch, row)
     }
 
     /// Reports activities that are findings by themselves: one finding a group and quiet window.
@@ -291,7 +211,8 @@ impl Activity {
         rows: &Rows,
         findings: &mut Vec<Finding>,
     ) {
-        let cells: Vec<Cells<'_>> = policy.group.iter().map(|&source| self.cells(source)).collect();
+        let cells: Vec<Cells<'_>> =
+            policy.group.iter().map(|&source| self.plan.cells(source, &self.batch)).collect();
         let mut parts: BTreeMap<(i64, Vec<Cell>, Option<usize>), Vec<u32>> = BTreeMap::new();
         for row in rows.iter() {
             let time = places.time(row);
@@ -307,13 +228,8 @@ impl Activity {
             if let Some(row) = alone {
                 group.push(("id".to_owned(), self.identity(places, row)));
             }
-            let mut evidence: Vec<Evidence> = rows
-                .iter()
-                .map(|&row| Evidence {
-                    time: places.time(row as usize),
-                    sequence: places.sequence(row as usize),
-                })
-                .collect();
+            let mut evidence: Vec<Evidence> =
+                rows.iter().map(|&row| places.evidence(row as usize)).collect();
             evidence.sort_unstable();
             let (Some(first), Some(last)) = (evidence.first(), evidence.last()) else { continue };
             findings.push(Finding {

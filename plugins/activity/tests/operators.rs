@@ -169,6 +169,37 @@ fn text_operators() {
     check(json!({"field": "actor", "exists": false}), &[absent()], &[actor("x")]);
 }
 
+/// Lists in one text are asked element by element, not letter by letter.
+#[test]
+fn elements_of_lists() {
+    let tags = |value: &str| is("ip.tags", value);
+    check(
+        json!({"field": "ip.tags", "has": "tor"}),
+        &[tags("tor"), tags("vpn,Tor"), tags("tor,vpn"), tags("a, tor ,b")],
+        &[tags("torrent"), tags("vpn,torrent"), tags("vpn tor"), tags(","), absent()],
+    );
+    check(
+        json!({"field": "ip.tags", "has": ["vpn", "tor"]}),
+        &[tags("x,tor"), tags("VPN")],
+        &[tags("x"), tags("vp,n"), absent()],
+    );
+    check(
+        json!({"field": "actor.groups", "has": " Board", "ignore-case": false}),
+        &[is("actor.groups", "Staff,Board")],
+        &[is("actor.groups", "Staff,board"), is("actor.groups", "Board of trade")],
+    );
+    check(
+        json!({"not": {"field": "ip.tags", "has": ["vpn", "tor"]}, "missing": "match"}),
+        &[tags("hosting"), absent()],
+        &[tags("hosting,tor")],
+    );
+    check(
+        json!({"field": "fields.userTypes", "has": "SYSTEM_ADMIN"}),
+        &[is("fields.userTypes", "LICENSED_USER,SYSTEM_ADMIN")],
+        &[is("fields.userTypes", "NO_SYSTEM_ADMIN"), absent()],
+    );
+}
+
 /// Letters beyond ASCII are compared in lower case, one by one, by Unicode's table.
 #[test]
 fn case_is_ignored_beyond_ascii() {

@@ -11,12 +11,12 @@ use casbah_model::Batch;
 use casbah_model::table::{ABSENT_INTEGER, TextId};
 
 use crate::fields::Cells;
-use crate::plan::{Expression, Plan};
+use crate::plan::{Expression, Plan, Source, When};
 use crate::predicate::Predicate;
 use crate::rows::Rows;
 
 /// A batch under evaluation.
-pub(crate) struct Evaluation<'a> {
+pub struct Evaluation<'a> {
     plan: &'a Plan,
     batch: &'a Batch,
     /// Values by field of the plan.
@@ -46,7 +46,7 @@ const NARROW: usize = 64;
 
 impl<'a> Evaluation<'a> {
     /// Looks a batch's columns up.
-    pub(crate) fn new(plan: &'a Plan, batch: &'a Batch) -> Self {
+    pub fn new(plan: &'a Plan, batch: &'a Batch) -> Self {
         Self {
             plan,
             batch,
@@ -59,13 +59,14 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The values of a field of the plan.
-    pub(crate) fn cells(&self, source: usize) -> Cells<'a> {
-        self.cells.get(source).copied().unwrap_or(Cells::Absent)
+    #[inline]
+    pub fn cells(&self, source: Source) -> Cells<'a> {
+        self.cells.get(source.0).copied().unwrap_or(Cells::Absent)
     }
 
-    /// The rows for which an expression holds.
-    pub(crate) fn rows(&mut self, expression: &Expression) -> Rows {
-        self.among(expression, &Rows::all(self.batch.len()))
+    /// The rows that are meant.
+    pub fn rows(&mut self, when: &When) -> Rows {
+        self.among(&when.0, &Rows::all(self.batch.len()))
     }
 
     /// The candidates for which an expression holds.
@@ -119,7 +120,7 @@ impl<'a> Evaluation<'a> {
         let (asked, all) = (candidates.count(), self.batch.len());
         let shared = plan.uses.get(index).is_some_and(|&uses| uses > 1);
         let widely = asked * 2 >= all || (shared && asked * 8 >= all);
-        if widely || matches!(self.split.get(predicate.source), Some(Split::Narrow(_))) {
+        if widely || matches!(self.split.get(predicate.source.0), Some(Split::Narrow(_))) {
             let answer = self.ask(predicate, &Rows::all(all), widely);
             let mut rows = candidates.clone();
             rows.and(&answer);
@@ -142,7 +143,7 @@ impl<'a> Evaluation<'a> {
                 if split {
                     self.split(predicate.source, ids);
                 }
-                if let Some(Split::Narrow(texts)) = self.split.get(predicate.source) {
+                if let Some(Split::Narrow(texts)) = self.split.get(predicate.source.0) {
                     let mut rows = Rows::none(self.batch.len());
                     for (id, with) in texts {
                         let holds = match id {
@@ -190,8 +191,8 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Splits a column into a set of rows a text, if it has few texts. Tried once a batch.
-    fn split(&mut self, source: usize, ids: &[TextId]) {
-        let Some(split @ Split::Unknown) = self.split.get_mut(source) else { return };
+    fn split(&mut self, source: Source, ids: &[TextId]) {
+        let Some(split @ Split::Unknown) = self.split.get_mut(source.0) else { return };
         *split = Split::Wide;
         self.places.resize(self.batch.texts.len(), 0);
         let mut texts: Vec<(TextId, Rows)> = Vec::new();

@@ -4,23 +4,24 @@
 
 use crate::json::shown;
 
-const SECOND: i64 = 1000;
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+/// A second, ms.
+pub const SECOND: i64 = 1000;
+/// A minute, ms.
+pub const MINUTE: i64 = 60 * SECOND;
+/// An hour, ms.
+pub const HOUR: i64 = 60 * MINUTE;
+/// A day, ms.
+pub const DAY: i64 = 24 * HOUR;
 
 /// Units, longest first.
 const UNITS: [(&str, i64, &str); 4] =
     [("d", DAY, "day"), ("h", HOUR, "hour"), ("m", MINUTE, "minute"), ("s", SECOND, "second")];
 
-/// A default day of lateness.
-pub(crate) const ONE_DAY: i64 = DAY;
-
-/// The longest length of time that is accepted, ms.
-const LONGEST: i64 = 90 * DAY;
-
-/// Reads `90s`, `5m`, `24h`, `7d`; returns milliseconds.
-pub(crate) fn parse(text: &str) -> Result<i64, String> {
+/// Reads `90s`, `5m`, `24h`, `7d`, at most `longest` ms; returns milliseconds.
+///
+/// # Errors
+/// What is wrong, with a hint, where it is no such length or too long.
+pub fn parse(text: &str, longest: i64) -> Result<i64, String> {
     let wrong = || {
         format!(
             "`{}` is not a length of time\nhint: write a whole number with a unit: `90s`, `5m`, `24h` or `7d`",
@@ -37,12 +38,18 @@ pub(crate) fn parse(text: &str) -> Result<i64, String> {
         .parse::<i64>()
         .ok()
         .and_then(|number| number.checked_mul(*length))
-        .filter(|length| *length <= LONGEST)
-        .ok_or_else(|| format!("`{}` is too long; at most `90d`", shown(text)))
+        .filter(|length| *length <= longest)
+        .ok_or_else(|| format!("`{}` is too long; at most `{}`", shown(text), short(longest)))
+}
+
+/// Writes milliseconds as policies do, in the longest unit that fits.
+fn short(length: i64) -> String {
+    let unit = UNITS.iter().find(|(_, unit, _)| length % unit == 0);
+    unit.map_or(format!("{length}ms"), |(name, unit, _)| format!("{}{name}", length / unit))
 }
 
 /// Writes milliseconds as a person would say it: `5 minutes`, `1 hour`, `90 seconds`.
-pub(crate) fn spoken(length: i64) -> String {
+pub fn spoken(length: i64) -> String {
     for (_, unit, name) in UNITS {
         if length >= unit && length % unit == 0 {
             let number = length / unit;
@@ -55,6 +62,10 @@ pub(crate) fn spoken(length: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<i64, String> {
+        super::parse(text, 90 * DAY)
+    }
 
     #[test]
     fn reads_whole_numbers_with_a_unit() {

@@ -9,7 +9,7 @@ use crate::json::shown;
 
 /// Something that a policy can name.
 #[derive(Clone, Debug)]
-pub(crate) enum Field {
+pub enum Field {
     /// A published column.
     Column(&'static ColumnEntry),
     /// `fields.NAME`: what else the app said, by its own name.
@@ -33,7 +33,7 @@ const OBJECTS: &str = "objects.";
 
 impl Field {
     /// The name that policies use.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Column(entry) => entry.name,
             Self::OfApp { name } | Self::Objects { name, .. } => name,
@@ -41,7 +41,7 @@ impl Field {
     }
 
     /// Type of the values.
-    pub(crate) fn column_type(&self) -> ColumnType {
+    pub fn column_type(&self) -> ColumnType {
         match self {
             Self::Column(entry) => entry.column_type,
             Self::OfApp { .. } | Self::Objects { .. } => ColumnType::Text,
@@ -56,8 +56,9 @@ impl Field {
                     _,
                     "app" | "kind" | "action" | "connection" | "source" | "instance"
                     | "object.kind" | "parent.kind" | "recipient.kind" | "client" | "result"
-                    | "actor.type" | "actor.status" | "ip.category" | "ip.tags" | "country"
-                    | "access" | "format",
+                    | "actor.type" | "actor.status" | "ip.category" | "ip.tags" | "ip.lists"
+                    | "country" | "actor.groups" | "user-agent.kind" | "user-agent.tags" | "access"
+                    | "format",
                 ) => 0,
                 (ColumnType::Text, _) => 20,
                 _ => 10,
@@ -129,41 +130,60 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 
 /// The values of a field in one batch.
 #[derive(Clone, Copy)]
-pub(crate) enum Cells<'a> {
+pub enum Cells<'a> {
     /// Nobody has any.
     Absent,
+    /// A text a row; 0 where there is none.
     Text(&'a [TextId]),
+    /// An integer, time or flag a row; [`ABSENT_INTEGER`] where there is none.
     Integer(&'a [i64]),
+    /// A float a row; not a number where there is none.
     Number(&'a [f64]),
     /// Any number of texts a row.
     Nested {
+        /// The nested table.
         table: &'a Nested,
+        /// The texts in it.
         values: &'a [TextId],
+        /// For an app's own field: the names in the table, and the one that is meant.
         key: Option<(&'a [TextId], &'a str)>,
     },
 }
 
 /// One value, as far as activities are told apart by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Cell {
+pub enum Cell {
+    /// There is none.
     Absent,
+    /// A text of the batch, by its index: equal texts of one batch have equal indexes.
     Text(TextId),
+    /// An integer, time or flag.
     Integer(i64),
 }
 
 impl<'a> Cells<'a> {
+    /// The values of a published column, by its name; nobody has any where it is not published.
+    pub fn column(batch: &'a Batch, name: &str) -> Self {
+        let entry = COLUMNS.iter().find(|entry| entry.name == name);
+        entry.map_or(Self::Absent, |entry| Self::of_column(entry, batch))
+    }
+
+    fn of_column(entry: &ColumnEntry, batch: &'a Batch) -> Self {
+        match (batch.column(entry.name), entry.column_type) {
+            (Some(Values::Text(ids)), ColumnType::Text) => Self::Text(ids),
+            (
+                Some(Values::Integer(values)),
+                ColumnType::Integer | ColumnType::Time | ColumnType::Flag,
+            ) => Self::Integer(values),
+            (Some(Values::Number(values)), ColumnType::Number) => Self::Number(values),
+            _ => Self::Absent,
+        }
+    }
+
     /// The values of a field in a batch; a column of another type than published counts as absent.
-    pub(crate) fn of(field: &'a Field, batch: &'a Batch) -> Self {
+    pub fn of(field: &'a Field, batch: &'a Batch) -> Self {
         match field {
-            Field::Column(entry) => match (batch.column(entry.name), entry.column_type) {
-                (Some(Values::Text(ids)), ColumnType::Text) => Self::Text(ids),
-                (
-                    Some(Values::Integer(values)),
-                    ColumnType::Integer | ColumnType::Time | ColumnType::Flag,
-                ) => Self::Integer(values),
-                (Some(Values::Number(values)), ColumnType::Number) => Self::Number(values),
-                _ => Self::Absent,
-            },
+            Field::Column(entry) => Self::of_column(entry, batch),
             Field::OfApp { name } => {
                 let Some(table) = batch.nested("fields") else { return Self::Absent };
                 match (table.column("key"), table.column("value")) {
@@ -185,7 +205,8 @@ impl<'a> Cells<'a> {
     }
 
     /// The value of a row, the first one where there are several.
-    pub(crate) fn cell(&self, batch: &Batch, row: usize) -> Cell {
+    #[inline]
+    pub fn cell(&self, batch: &Batch, row: usize) -> Cell {
         match self {
             Self::Absent | Self::Number(_) => Cell::Absent,
             Self::Text(ids) => match ids.get(row) {
@@ -201,7 +222,7 @@ impl<'a> Cells<'a> {
     }
 
     /// All texts of a row of a nested field; none for a column.
-    pub(crate) fn texts(&self, batch: &'a Batch, row: usize) -> impl Iterator<Item = TextId> {
+    pub fn texts(&self, batch: &'a Batch, row: usize) -> impl Iterator<Item = TextId> {
         let (range, values, key) = match *self {
             Self::Nested { table, values, key } => (table.range(row), values, key),
             _ => (0..0, &[] as &[TextId], None),
@@ -219,7 +240,7 @@ impl<'a> Cells<'a> {
 
 impl Cell {
     /// Writes the value as text; nothing where it is absent.
-    pub(crate) fn text(self, batch: &Batch) -> String {
+    pub fn text(self, batch: &Batch) -> String {
         match self {
             Self::Absent => String::new(),
             Self::Text(id) => batch.texts.get(id).to_owned(),

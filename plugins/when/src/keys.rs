@@ -1,6 +1,6 @@
 //! Parts the rows of a policy by the values it counts by, and names the state of each part.
 //!
-//! It does not count: `window` does.
+//! It does not count: that is a detector's own work.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,24 +12,17 @@ use siphasher::sip128::SipHasher13 as SipHasher128;
 use crate::fields::{Cell, Cells};
 use crate::rows::Rows;
 
-/// Rows of one key of one policy.
-#[derive(Clone, Debug)]
-pub(crate) struct Part {
-    /// Index of the policy.
-    pub(crate) policy: usize,
-    /// Where its rows stand in the list of rows, in order.
-    pub(crate) rows: Range<usize>,
-}
-
 /// Length of a key, bytes.
 const LONGEST: usize = 512;
 /// Starts what is not a value itself: the seam between two values, this character in a value, a
 /// hash in the place of a value.
 const MARK: char = '\u{1f}';
 
-/// Parts rows by the values of the fields, adding the rows to `list`. Rows that lack one of the
-/// values are passed over.
-pub(crate) fn part(
+/// Parts rows by the values of the fields, adding the rows to `list`, and returns where in it the
+/// rows of each part stand, in the order of the log. Rows that lack one of the values, or that
+/// `keep` refuses, are passed over.
+#[inline]
+pub fn part(
     batch: &Batch,
     rows: &Rows,
     by: &[Cells<'_>],
@@ -65,7 +58,10 @@ pub(crate) fn part(
 }
 
 /// The key of a row: its values, joined so that different values never make the same key.
-pub(crate) fn key(batch: &Batch, by: &[Cells<'_>], row: usize) -> String {
+///
+/// At most 512 bytes. It never begins with U+001F and a letter other than `s`: that is room for keys
+/// of the detector's own, such as those of the whole organization.
+pub fn key(batch: &Batch, by: &[Cells<'_>], row: usize) -> String {
     let mut key = String::new();
     for (place, cells) in by.iter().enumerate() {
         if place > 0 {
@@ -99,14 +95,18 @@ fn push(key: &mut String, value: &str) {
     }
 }
 
-/// A number that stands for a value wherever and whenever it occurs.
-pub(crate) fn fingerprint(batch: &Batch, cell: Cell) -> u64 {
-    let hasher = SipHasher13::new_with_keys(0, 0);
+/// A number that stands for a value wherever and whenever it occurs; 0 where there is none.
+pub fn fingerprint(batch: &Batch, cell: Cell) -> u64 {
     match cell {
         Cell::Absent => 0,
-        Cell::Text(id) => hasher.hash(batch.texts.get(id).as_bytes()),
-        Cell::Integer(value) => hasher.hash(&value.to_le_bytes()),
+        Cell::Text(id) => fingerprint_of(batch.texts.get(id)),
+        Cell::Integer(value) => SipHasher13::new_with_keys(0, 0).hash(&value.to_le_bytes()),
     }
+}
+
+/// The fingerprint of a text.
+pub fn fingerprint_of(text: &str) -> u64 {
+    SipHasher13::new_with_keys(0, 0).hash(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,31 +1,31 @@
 //! Reads filter rows and groups of them.
 
-use std::borrow::Cow;
 use std::mem;
 
 use casbah_model::time;
 use casbah_model::vocabulary::{ColumnType, KINDS, OBJECT_KINDS};
 use regex_lite::RegexBuilder;
 
-use super::Reader;
+use super::{Map, Reader};
 use crate::address::Network;
 use crate::fields::Field;
 use crate::json::{Json, Place, shown};
-use crate::plan::Expression;
+use crate::plan::{Expression, Source, When};
 use crate::predicate::{Pattern, Predicate, Test, Wanted, lower};
 
 /// Operators of a row.
-const OPERATORS: [&str; 12] = [
-    "is", "not", "in", "not-in", "contains", "starts", "ends", "matches", "cidr", "exists",
+const OPERATORS: [&str; 13] = [
+    "is", "not", "in", "not-in", "has", "contains", "starts", "ends", "matches", "cidr", "exists",
     "above", "below",
 ];
 /// Everything a row can hold.
-const ROW_KEYS: [&str; 15] = [
+const ROW_KEYS: [&str; 16] = [
     "field",
     "is",
     "not",
     "in",
     "not-in",
+    "has",
     "contains",
     "starts",
     "ends",
@@ -53,18 +53,16 @@ const DEEPEST_PATTERN: u32 = 20;
 /// Memory that a compiled pattern may take, bytes.
 const LARGEST_PATTERN: usize = 256 * 1024;
 
-/// The keys of a table, as read.
-type Map<'j> = [(Cow<'j, str>, Json<'j>)];
-
 fn get<'m, 'j>(map: &'m Map<'j>, name: &str) -> Option<&'m Json<'j>> {
     map.iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Reads `when`.
-    pub(super) fn when(&mut self, place: Place<'_>, value: &Json<'_>) -> Option<Expression> {
+    pub(super) fn when(&mut self, place: Place<'_>, value: &Json<'_>) -> Option<When> {
         self.rows = 0;
-        self.list(place, value, "when", 0).map(|parts| self.plan.all(parts))
+        self.asked.clear();
+        self.list(place, value, "when", 0).map(|parts| When(self.plan.all(parts)))
     }
 
     fn list(
@@ -162,7 +160,7 @@ impl Reader<'_> {
             None if asked.is_empty() => true,
             None => {
                 let names: Vec<_> =
-                    asked.iter().map(|source| format!("`{}`", self.field_name(*source))).collect();
+                    asked.iter().map(|source| format!("`{}`", self.plan.name(*source))).collect();
                 return self.problem(
                     place,
                     format!(
@@ -254,7 +252,7 @@ impl Reader<'_> {
     fn row_missing(
         &mut self,
         place: Place<'_>,
-        source: usize,
+        source: Source,
         operator: &str,
         value: Option<&Json<'_>>,
     ) -> Option<bool> {
@@ -270,7 +268,7 @@ impl Reader<'_> {
                 ),
             ),
             None if negated => {
-                let name = self.field_name(source);
+                let name = self.plan.name(source).to_owned();
                 self.problem(
                     place,
                     format!(
@@ -286,16 +284,16 @@ impl Reader<'_> {
     fn ignore_case(
         &mut self,
         place: Place<'_>,
-        source: usize,
+        source: Source,
         operator: &str,
         value: Option<&Json<'_>>,
     ) -> Option<bool> {
         let at = Place::Key(&place, "ignore-case");
-        let text = self.plan.sources.get(source).map(Field::column_type) == Some(ColumnType::Text);
+        let text = self.plan.field(source).map(Field::column_type) == Some(ColumnType::Text);
         let compares = text
             && matches!(
                 operator,
-                "is" | "not" | "in" | "not-in" | "contains" | "starts" | "ends" | "matches"
+                "is" | "not" | "in" | "not-in" | "has" | "contains" | "starts" | "ends" | "matches"
             );
         match value {
             None => Some(operator != "matches"),
@@ -304,7 +302,7 @@ impl Reader<'_> {
                 at,
                 format!(
                     "`ignore-case` has no meaning for `{operator}` on `{}`",
-                    self.field_name(source)
+                    self.plan.name(source).to_owned()
                 ),
             ),
             Some(other) => {
@@ -317,7 +315,7 @@ impl Reader<'_> {
     fn test(
         &mut self,
         at: Place<'_>,
-        source: usize,
+        source: Source,
         operator: &str,
         value: &Json<'_>,
         ignore_case: bool,
@@ -330,7 +328,7 @@ impl Reader<'_> {
                 }
             };
         }
-        let field = self.plan.sources.get(source)?.clone();
+        let field = self.plan.field(source)?.clone();
         let test = match field.column_type() {
             ColumnType::Text => self.text_test(at, &field, operator, value, ignore_case),
             ColumnType::Integer => self.integer_test(at, &field, operator, value),
@@ -373,6 +371,7 @@ impl Reader<'_> {
                 wanted.texts.dedup();
                 Some(Test::AnyOf(wanted))
             }
+            "has" => self.elements(at, field, value, ignore_case).map(Test::Has),
             "contains" => self.wanted(at, field, value, ignore_case).map(Test::Contains),
             "starts" => self.wanted(at, field, value, ignore_case).map(Test::Starts),
             "ends" => self.wanted(at, field, value, ignore_case).map(Test::Ends),
@@ -521,6 +520,34 @@ impl Reader<'_> {
         (self.problems.len() == before).then_some(Wanted { texts, ignore_case })
     }
 
+    /// Reads elements of a list separated by commas.
+    fn elements(
+        &mut self,
+        at: Place<'_>,
+        field: &Field,
+        value: &Json<'_>,
+        ignore_case: bool,
+    ) -> Option<Wanted> {
+        let mut wanted = self.wanted(at, field, value, ignore_case)?;
+        if let Some(text) = wanted.texts.iter().find(|text| text.contains(',')) {
+            let message = format!(
+                "`{}` holds a comma, which no element of a list does\n\
+                 hint: write several as a list: `has: [tor, vpn]`",
+                shown(text)
+            );
+            return self.problem(at, message);
+        }
+        for text in &mut wanted.texts {
+            *text = text.trim().to_owned();
+        }
+        if wanted.texts.iter().any(String::is_empty) {
+            return self.problem(at, "a blank is no element, so nothing could match");
+        }
+        wanted.texts.sort_unstable();
+        wanted.texts.dedup();
+        Some(wanted)
+    }
+
     fn check_list<'j>(
         &mut self,
         at: Place<'_>,
@@ -649,8 +676,8 @@ impl Reader<'_> {
         let column_type = field.column_type();
         let fitting: &[&str] = match column_type {
             ColumnType::Text => &[
-                "is", "not", "in", "not-in", "contains", "starts", "ends", "matches", "cidr",
-                "exists",
+                "is", "not", "in", "not-in", "has", "contains", "starts", "ends", "matches",
+                "cidr", "exists",
             ],
             ColumnType::Integer => &["is", "not", "in", "not-in", "above", "below", "exists"],
             ColumnType::Flag => &["is", "not", "exists"],

@@ -5,13 +5,14 @@
 use regex_lite::Regex;
 
 use crate::address::Network;
+use crate::plan::Source;
 
 /// A filter row in the form in which it is evaluated. Equal rows of different policies are equal
 /// here, however they were written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Predicate {
     /// Index of the field in the plan.
-    pub(crate) source: usize,
+    pub(crate) source: Source,
     /// What a value is asked.
     pub(crate) test: Test,
     /// Holds when no value passes the test.
@@ -27,6 +28,8 @@ pub(crate) enum Test {
     Present,
     /// Equals one of these texts, sorted.
     AnyOf(Wanted),
+    /// Is a list separated by commas that has one of these elements, sorted.
+    Has(Wanted),
     /// Contains one of these texts.
     Contains(Wanted),
     /// Starts with one of these texts.
@@ -99,6 +102,11 @@ impl Wanted {
         self.texts.iter().any(|wanted| holds(text, wanted))
     }
 
+    /// Whether an element of a list separated by commas is wanted.
+    fn element(&self, text: &str, buffer: &mut String) -> bool {
+        text.split(',').any(|element| self.equals(element.trim(), buffer))
+    }
+
     fn equals(&self, text: &str, buffer: &mut String) -> bool {
         match self.texts.as_slice() {
             // Other characters may have an ASCII lower case, but an ASCII text is its own.
@@ -123,6 +131,7 @@ impl Test {
         match self {
             Self::Present => true,
             Self::AnyOf(wanted) => wanted.equals(text, buffer),
+            Self::Has(wanted) => wanted.element(text, buffer),
             Self::Contains(wanted) => {
                 wanted.any(text, buffer, |text, wanted| text.contains(wanted))
             }
@@ -168,7 +177,7 @@ impl Test {
             Self::Present | Self::AnyOf(_) => 0,
             Self::Integers(_) | Self::Above(_) | Self::Below(_) => 0,
             Self::AboveNumber(_) | Self::BelowNumber(_) => 1,
-            Self::Starts(_) | Self::Ends(_) | Self::Contains(_) => 2,
+            Self::Has(_) | Self::Starts(_) | Self::Ends(_) | Self::Contains(_) => 2,
             Self::Within(_) => 4,
             Self::Matches(_) => 100,
         }
@@ -191,7 +200,9 @@ mod tests {
             prop_assert_eq!(Test::AnyOf(wanted.clone()).text(&text, &mut buffer), plain == want);
             prop_assert_eq!(Test::Contains(wanted.clone()).text(&text, &mut buffer), plain.contains(&want));
             prop_assert_eq!(Test::Starts(wanted.clone()).text(&text, &mut buffer), plain.starts_with(&want));
-            prop_assert_eq!(Test::Ends(wanted).text(&text, &mut buffer), plain.ends_with(&want));
+            prop_assert_eq!(Test::Ends(wanted.clone()).text(&text, &mut buffer), plain.ends_with(&want));
+            let list = format!("x y, {text},{text}z");
+            prop_assert_eq!(Test::Has(wanted).text(&list, &mut buffer), plain == want || format!("{plain}z") == want);
         }
     }
 }

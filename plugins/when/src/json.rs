@@ -10,19 +10,29 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 /// A value, as written.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Json<'a> {
+pub enum Json<'a> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Flag(bool),
+    /// A whole number.
     Integer(i64),
+    /// Another number.
     Number(f64),
+    /// A text.
     Text(Cow<'a, str>),
+    /// A list.
     List(Vec<Json<'a>>),
+    /// A table of keys, in the order written; a key may stand there twice.
     Map(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
 impl<'a> Json<'a> {
     /// Reads a JSON text.
-    pub(crate) fn read(text: &'a str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it and where.
+    pub fn read(text: &'a str) -> Result<Self, String> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         Reading { depth: 0 }
             .deserialize(&mut deserializer)
@@ -31,7 +41,7 @@ impl<'a> Json<'a> {
     }
 
     /// What kind of value it is, for messages.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Flag(_) => "true or false",
@@ -60,7 +70,7 @@ impl fmt::Display for Json<'_> {
 }
 
 /// What somebody typed, printable and at most 80 characters long.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut shown: String =
         text.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect();
     if shown.len() < text.len() {
@@ -152,9 +162,12 @@ impl<'de> DeserializeSeed<'de> for Reading {
 
 /// A place in the tree; becomes a JSON pointer only when there is something to say about it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place<'a> {
+pub enum Place<'a> {
+    /// The whole.
     Root,
+    /// What stands under a key of that place.
     Key(&'a Place<'a>, &'a str),
+    /// An element of the list at that place, from 0.
     Index(&'a Place<'a>, usize),
 }
 

@@ -3,49 +3,29 @@
 //!
 //! It is not where settings are checked: `settings` fills it.
 
-use crate::fields::Field;
+use casbah_model::Batch;
+
+use crate::fields::{Cells, Field};
 use crate::predicate::Predicate;
 
-/// All policies of a group.
+/// What the policies of a detector ask and name: see [`settings::compile`](crate::settings::compile).
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Fields that any policy names.
     pub(crate) sources: Vec<Field>,
     /// Predicates that any policy asks.
     pub(crate) predicates: Vec<Predicate>,
     /// How many times each predicate is asked.
     pub(crate) uses: Vec<u32>,
-    /// The policies, in the order given.
-    pub(crate) policies: Vec<Policy>,
 }
 
-/// A policy's settings in the form in which they are evaluated.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    /// Which activities are meant.
-    pub(crate) when: Expression,
-    /// Fields that name what an alert is about.
-    pub(crate) group: Vec<usize>,
-    /// Length of the quiet window, ms; 0 for none.
-    pub(crate) quiet: i64,
-    /// Whether and how activities are counted.
-    pub(crate) repeat: Option<Repeat>,
-}
+/// A field that a policy names, by its place in the [`Plan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source(pub(crate) usize);
 
-/// How many activities make a finding.
-#[derive(Clone, Debug)]
-pub(crate) struct Repeat {
-    /// At least so many.
-    pub(crate) count: u32,
-    /// Within so many ms.
-    pub(crate) within: i64,
-    /// How late an activity may come, ms.
-    pub(crate) lateness: i64,
-    /// Fields whose values are counted apart.
-    pub(crate) by: Vec<usize>,
-    /// Field whose distinct values are counted, instead of the activities.
-    pub(crate) distinct: Option<usize>,
-}
+/// Which activities a policy means, compiled into a [`Plan`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct When(pub(crate) Expression);
 
 /// Predicates, joined.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,13 +41,40 @@ pub(crate) enum Expression {
 }
 
 impl Plan {
-    /// Index of the field of that name.
-    pub(crate) fn source(&mut self, name: &str) -> Result<usize, String> {
+    /// The field of that name; its values are at hand in every [`Evaluation`](crate::Evaluation).
+    ///
+    /// # Errors
+    /// A sentence with a hint, where there is no such field.
+    pub fn source(&mut self, name: &str) -> Result<Source, String> {
         if let Some(index) = self.sources.iter().position(|field| field.name() == name) {
-            return Ok(index);
+            return Ok(Source(index));
         }
         self.sources.push(Field::find(name)?);
-        Ok(self.sources.len() - 1)
+        Ok(Source(self.sources.len() - 1))
+    }
+
+    /// A field, as named.
+    pub fn field(&self, source: Source) -> Option<&Field> {
+        self.sources.get(source.0)
+    }
+
+    /// The name of a field.
+    pub fn name(&self, source: Source) -> &str {
+        self.field(source).map(Field::name).unwrap_or_default()
+    }
+
+    /// The values of a field in a batch.
+    pub fn cells<'a>(&'a self, source: Source, batch: &'a Batch) -> Cells<'a> {
+        self.field(source).map_or(Cells::Absent, |field| Cells::of(field, batch))
+    }
+
+    /// Fields with their values in the row of a batch: the group of a finding.
+    pub fn group(&self, sources: &[Source], batch: &Batch, row: usize) -> Vec<(String, String)> {
+        let value = |&source: &Source| {
+            let cell = self.cells(source, batch).cell(batch, row);
+            (self.name(source).to_owned(), cell.text(batch))
+        };
+        sources.iter().map(value).collect()
     }
 
     /// Index of a predicate, shared with its equals.
@@ -101,7 +108,7 @@ impl Plan {
     fn rank(&self, expression: &Expression) -> u32 {
         match expression {
             Expression::Row(index) => self.predicates.get(*index).map_or(0, |predicate| {
-                let field = self.sources.get(predicate.source).map_or(0, Field::rank);
+                let field = self.field(predicate.source).map_or(0, Field::rank);
                 field + predicate.test.rank()
             }),
             Expression::Not(inner) => self.rank(inner).saturating_add(1),

@@ -2,18 +2,18 @@
 
 /// Rows of one batch. All sets that meet are over the same number of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rows {
+pub struct Rows {
     words: Vec<u64>,
 }
 
 impl Rows {
     /// No rows of a batch of `len`.
-    pub(crate) fn none(len: usize) -> Self {
+    pub fn none(len: usize) -> Self {
         Self { words: vec![0; len.div_ceil(64)] }
     }
 
     /// All rows of a batch of `len`.
-    pub(crate) fn all(len: usize) -> Self {
+    pub fn all(len: usize) -> Self {
         let mut words = vec![u64::MAX; len.div_ceil(64)];
         if !len.is_multiple_of(64)
             && let Some(last) = words.last_mut()
@@ -24,39 +24,39 @@ impl Rows {
     }
 
     /// Number of rows held.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Whether no row is held.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.words.iter().all(|&word| word == 0)
     }
 
     /// Takes a row in; one beyond the batch is passed over.
     #[inline]
-    pub(crate) fn insert(&mut self, row: usize) {
+    pub fn insert(&mut self, row: usize) {
         if let Some(word) = self.words.get_mut(row / 64) {
             *word |= 1 << (row % 64);
         }
     }
 
     /// Keeps what the other holds too.
-    pub(crate) fn and(&mut self, other: &Self) {
+    pub fn and(&mut self, other: &Self) {
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word &= other;
         }
     }
 
     /// Keeps what the other does not hold.
-    pub(crate) fn and_not(&mut self, other: &Self) {
+    pub fn and_not(&mut self, other: &Self) {
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word &= !other;
         }
     }
 
     /// Takes in what the other holds.
-    pub(crate) fn or(&mut self, other: &Self) {
+    pub fn or(&mut self, other: &Self) {
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word |= other;
         }
@@ -64,7 +64,7 @@ impl Rows {
 
     /// The rows held that answer *yes*.
     #[inline]
-    pub(crate) fn filter(&self, mut holds: impl FnMut(usize) -> bool) -> Self {
+    pub fn filter(&self, mut holds: impl FnMut(usize) -> bool) -> Self {
         let words = self
             .words
             .iter()
@@ -83,7 +83,7 @@ impl Rows {
     }
 
     /// The rows held, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
         self.words.iter().enumerate().flat_map(|(index, &word)| {
             std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))
                 .take_while(|left| *left != 0)
