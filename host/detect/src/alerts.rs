@@ -6,6 +6,9 @@
 //! listing, so that readers see one story, and evaluation stays independent of the order in which
 //! activities arrive.
 //!
+//! What stays below a policy's alerting line is a *behavior*: kept and shown in the same way, but in
+//! a list of its own. Crossing the line later makes an alert of it.
+//!
 //! It is not where alerts are made (see [`crate::evaluate`]) or sent anywhere.
 
 use std::cell::Cell;
@@ -65,6 +68,11 @@ fn state_key(id: &str) -> Vec<u8> {
     format!("state/{id}").into_bytes()
 }
 
+/// Where an alert is listed.
+fn index(behavior: bool) -> Table {
+    if behavior { Table::BehaviorIndex } else { Table::AlertIndex }
+}
+
 /// Ordered by the time of the last activity, then by id.
 fn index_key(last: i64, id: &str) -> Vec<u8> {
     // With the sign bit turned, the order of bytes is the order of numbers.
@@ -105,22 +113,33 @@ fn load(store: &dyn Store, tenant: &TenantName, id: &str) -> Result<Option<Store
     Ok(Some(stored))
 }
 
-/// Adds to a commit what joins a part of an alert to what is kept of it. Says whether it is new.
+/// What a part of an alert was new as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum New {
+    /// Nothing was known of it.
+    Behavior,
+    /// No alert was known of it, perhaps a behavior.
+    Alert,
+}
+
+/// Adds to a commit what joins a part of an alert to what is kept of it. Says what is new by that.
 pub(crate) fn write(
     store: &dyn Store,
     tenant: &TenantName,
     commit: &mut Commit,
     part: &Alert,
     quiet: i64,
-) -> Result<bool, DetectError> {
+) -> Result<Option<New>, DetectError> {
     let id = &part.id;
     let before = load(store, tenant, id)?;
-    let new = before.is_none();
+    let was = before.as_ref().map(|before| before.alert.behavior);
     let mut alert = part.clone();
     let mut taken = std::mem::take(commit);
     if let Some(before) = before {
-        if before.alert.last != alert.last.max(before.alert.last) {
-            taken = taken.delete(Table::AlertIndex, index_key(before.alert.last, id));
+        let moves = before.alert.last != alert.last.max(before.alert.last);
+        if moves || before.alert.behavior != (alert.behavior && before.alert.behavior) {
+            let key = index_key(before.alert.last, id);
+            taken = taken.delete(index(before.alert.behavior), key);
         }
         let mut joined = before.alert;
         joined.revision = alert.revision.clone();
@@ -130,17 +149,24 @@ pub(crate) fn write(
     }
     // What people made of it is kept under its own key.
     alert.state = AlertState::Open;
-    let index = index_key(alert.last, id);
+    let listed = index_key(alert.last, id);
+    let behavior = alert.behavior;
     let stored = Stored { format: FORMAT, quiet, alert };
     let bytes = serde_json::to_vec(&stored)
         .map_err(|error| DetectError::new(DetectErrorKind::Stored, error.to_string()))?;
-    *commit = taken.put(Table::Alert, alert_key(id), bytes).put(Table::AlertIndex, index, b"");
-    Ok(new)
+    *commit = taken.put(Table::Alert, alert_key(id), bytes).put(index(behavior), listed, b"");
+    Ok(match (was, behavior) {
+        (None, true) => Some(New::Behavior),
+        (None | Some(true), false) => Some(New::Alert),
+        (Some(_), _) => None,
+    })
 }
 
 /// Which alerts to list. The default is all.
 #[derive(Clone, Debug, Default)]
 pub struct AlertQuery {
+    /// Behaviors instead of alerts.
+    pub behaviors: bool,
     /// Only of this policy.
     pub policy: Option<String>,
     /// Only this bad or worse.
@@ -198,7 +224,7 @@ pub fn list(
     let mut page = AlertPage::default();
     let mut failed = None;
     let about = query.about.as_ref().map(|about| about.to_lowercase());
-    store.scan(tenant, Table::AlertIndex, &range, true, &mut |key, _| {
+    store.scan(tenant, index(query.behaviors), &range, true, &mut |key, _| {
         let Some(id) = key.get(8..).and_then(|id| std::str::from_utf8(id).ok()) else {
             return true;
         };

@@ -394,10 +394,18 @@ impl GroupThread {
         }
     }
 
-    /// Writes what there is. What was wrong until now still is, as long as there is more to evaluate:
+    /// Writes what there is, and wakes the other groups when that made the log longer.
+    fn checkpoint(&mut self) -> Result<(), DetectError> {
+        if self.worker.checkpoint()? {
+            Waker(Arc::clone(&self.shared)).wake();
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint. What was wrong until now still is, as long as there is more to evaluate:
     /// who stops it must learn that not everything was.
     fn last_checkpoint(&mut self) {
-        let failed = self.worker.checkpoint().err().map(|error| error.to_string());
+        let failed = self.checkpoint().err().map(|error| error.to_string());
         let (since, before) = {
             let state = self.shared.lock();
             let status = state.groups.get(self.index).map(|group| &group.status);
@@ -434,7 +442,7 @@ impl GroupThread {
     fn round(&mut self) -> Result<(), DetectError> {
         // What was gathered before writing failed is written before anything is added to it.
         if self.is_due() {
-            self.worker.checkpoint()?;
+            self.checkpoint()?;
             self.publish(None);
         }
         // Taken before the log is looked at, so that no waking in between is missed.
@@ -445,13 +453,13 @@ impl GroupThread {
         match self.worker.turn(self.options.batch_rows)? {
             Turn::Evaluated(_) => self.publish(None),
             Turn::Failing(why) => {
-                self.worker.checkpoint()?;
+                self.checkpoint()?;
                 self.quarantine(why);
             }
             Turn::Idle => {
                 // Nobody should wait for an alert that is there.
                 if self.worker.has_alerts() || awaited {
-                    self.worker.checkpoint()?;
+                    self.checkpoint()?;
                 }
                 self.publish(None);
                 self.shared.wait(woken, self.rest());

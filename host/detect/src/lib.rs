@@ -11,6 +11,8 @@
 
 pub mod activities;
 pub mod alerts;
+mod behavior;
+pub mod calibrate;
 mod error;
 pub mod evaluate;
 mod group;

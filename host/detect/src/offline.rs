@@ -2,16 +2,15 @@
 //!
 //! It is not for a log that does not end: state and alerts are held in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use casbah_model::detector::DetectorError;
 use casbah_model::{Alert, Batch, TenantName};
-use casbah_store::StoreError;
 
 use crate::group::Group;
 use crate::slice::slice;
-use crate::step::{self, States, StepError};
+use crate::step::{self, Memory, StepError};
 
 /// Evaluates batches in memory.
 pub struct Offline {
@@ -101,7 +100,18 @@ impl Offline {
 
     /// All alerts so far, the oldest first.
     pub fn alerts(&self) -> Vec<Alert> {
-        let mut alerts: Vec<Alert> = self.alerts.values().cloned().collect();
+        self.listed(false)
+    }
+
+    /// All behaviors so far that have not become alerts, the oldest first. Unlike in a running
+    /// casbah they are not fed back as activities.
+    pub fn behaviors(&self) -> Vec<Alert> {
+        self.listed(true)
+    }
+
+    fn listed(&self, behavior: bool) -> Vec<Alert> {
+        let mut alerts: Vec<Alert> =
+            self.alerts.values().filter(|alert| alert.behavior == behavior).cloned().collect();
         alerts.sort_by(|a, b| (a.first, &a.policy, &a.id).cmp(&(b.first, &b.policy, &b.id)));
         alerts
     }
@@ -134,24 +144,6 @@ pub(crate) fn join(alerts: &mut BTreeMap<String, Alert>, parts: Vec<Alert>) {
             None => {
                 alerts.insert(part.id.clone(), part);
             }
-        }
-    }
-}
-
-/// State in memory.
-#[derive(Default)]
-struct Memory(HashMap<Vec<u8>, Vec<u8>>);
-
-impl States for Memory {
-    fn get(&mut self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
-        Ok(self.0.get(key).cloned().unwrap_or_default())
-    }
-
-    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        if value.is_empty() {
-            self.0.remove(&key);
-        } else {
-            self.0.insert(key, value);
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! It is not a loop and knows no store: who calls it decides what happens to the result.
 
+use std::collections::HashMap;
+
 use casbah_model::detector::DetectorError;
 use casbah_model::{Alert, AlertState, Batch, Finding, StateKey, TenantName};
 use casbah_store::StoreError;
@@ -16,6 +18,24 @@ pub(crate) trait States {
 
     /// Sets the value of a key; an empty one deletes it.
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>);
+}
+
+/// State in memory.
+#[derive(Default)]
+pub(crate) struct Memory(HashMap<Vec<u8>, Vec<u8>>);
+
+impl States for Memory {
+    fn get(&mut self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok(self.0.get(key).cloned().unwrap_or_default())
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        if value.is_empty() {
+            self.0.remove(&key);
+        } else {
+            self.0.insert(key, value);
+        }
+    }
 }
 
 /// Why a step came to nothing. No state has changed then.

@@ -33,6 +33,21 @@ struct Inner {
     failing_reads: u32,
 }
 
+impl Inner {
+    fn append(&mut self, batch: Arc<Batch>) {
+        let times = batch.integers("time").unwrap_or_default();
+        let info = BlockInfo {
+            first_sequence: self.next,
+            rows: batch.rows,
+            min_time: times.iter().copied().min().unwrap_or(0),
+            max_time: times.iter().copied().max().unwrap_or(0),
+            bytes: 1,
+        };
+        self.next += u64::from(batch.rows);
+        self.blocks.push(LogBlock { info, batch });
+    }
+}
+
 impl MemoryStore {
     pub(crate) fn new() -> Arc<Self> {
         let store = Self::default();
@@ -42,17 +57,7 @@ impl MemoryStore {
 
     /// Appends a batch to the log.
     pub(crate) fn append(&self, batch: Batch) {
-        let mut inner = self.inner.lock().unwrap();
-        let times = batch.integers("time").unwrap_or_default();
-        let info = BlockInfo {
-            first_sequence: inner.next,
-            rows: batch.rows,
-            min_time: times.iter().copied().min().unwrap_or(0),
-            max_time: times.iter().copied().max().unwrap_or(0),
-            bytes: 1,
-        };
-        inner.next += u64::from(batch.rows);
-        inner.blocks.push(LogBlock { info, batch: Arc::new(batch) });
+        self.inner.lock().unwrap().append(Arc::new(batch));
     }
 
     pub(crate) fn fail_commits(&self, count: u32) {
@@ -104,7 +109,9 @@ impl Store for MemoryStore {
             };
         }
         inner.commits += 1;
-        Ok(Committed { first_sequence: inner.next, rows: 0 })
+        let first_sequence = inner.next;
+        commit.append.into_iter().for_each(|block| inner.append(block.batch));
+        Ok(Committed { first_sequence, rows: inner.next - first_sequence })
     }
 
     fn get(&self, _: &TenantName, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -82,6 +82,8 @@ tables! {
     AlertIndex = 11 "alert-index",
     /// Everything else.
     Meta = 12 "meta",
+    /// Behaviors by time: alert records that have not crossed the alerting line.
+    BehaviorIndex = 13 "behavior-index",
 }
 
 impl Table {

@@ -186,8 +186,9 @@ impl Supervisor {
         let caught_up =
             tokio::task::spawn_blocking(move || evaluator.wait_caught_up(SLICE)).await?;
         let groups = self.evaluator.status();
-        if caught_up {
-            return Ok(Some(groups.iter().all(|group| group.lag_rows == 0)));
+        // What evaluation itself has added to the log meanwhile is evaluated, too.
+        if caught_up && groups.iter().all(|group| group.lag_rows == 0) {
+            return Ok(Some(true));
         }
         let stuck = |group: &EvaluatorStatus| group.lag_rows == 0 || group.trouble.is_some();
         Ok(groups.iter().all(stuck).then_some(false))

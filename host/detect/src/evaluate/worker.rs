@@ -14,7 +14,8 @@ use casbah_store::{Commit, ScanRange, Store, StoreError, Table};
 use super::EvaluatorOptions;
 use super::cache::Cache;
 use super::records::{DeadLetter, Generation, Offset, offset_key};
-use crate::alerts;
+use crate::alerts::{self, New};
+use crate::behavior;
 use crate::error::DetectError;
 use crate::group::Group;
 use crate::offline::join;
@@ -315,10 +316,11 @@ impl Worker {
         }
     }
 
-    /// Writes everything gathered and the offset, all or nothing.
-    pub(super) fn checkpoint(&mut self) -> Result<(), DetectError> {
+    /// Writes everything gathered and the offset, all or nothing. Says whether the log has grown by
+    /// that: what is noticed below the alerting line becomes an activity, for other policies.
+    pub(super) fn checkpoint(&mut self) -> Result<bool, DetectError> {
         if self.is_clean() {
-            return Ok(());
+            return Ok(false);
         }
         let generation = Generation::of(&self.group, self.gathered.from);
         let mut next = self.offset.clone();
@@ -330,12 +332,18 @@ impl Worker {
                 commit.put(Table::Offset, generation.key(self.group.name()), generation.encode()?);
         }
         commit = self.states.write(commit);
+        let mut noticed = Vec::new();
         for alert in self.gathered.alerts.values() {
             let quiet = self.quiet(&alert.policy);
-            if alerts::write(self.store.as_ref(), &self.tenant, &mut commit, alert, quiet)? {
-                next.alerts += 1;
+            match alerts::write(self.store.as_ref(), &self.tenant, &mut commit, alert, quiet)? {
+                Some(New::Alert) => next.alerts += 1,
+                Some(New::Behavior) => noticed.push(alert),
+                None => {}
             }
         }
+        let behaviors = behavior::block(self.store.as_ref(), &self.tenant, &noticed)?;
+        let grown = behaviors.is_some();
+        commit.append.extend(behaviors);
         for letter in &self.gathered.dead {
             commit = commit.put(Table::DeadLetter, letter.key(), letter.encode()?);
         }
@@ -346,7 +354,7 @@ impl Worker {
         self.gathered = Gathered::default();
         self.offset = next;
         self.kept = Some(bytes);
-        Ok(())
+        Ok(grown)
     }
 
     fn quiet(&self, policy: &str) -> i64 {
