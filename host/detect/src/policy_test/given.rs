@@ -328,6 +328,7 @@ fn complete(activity: &mut Activity, objects: bool, at: i64, app: Option<&str>, 
         default("app", Cell::Text(app.to_owned()));
     }
     derive(activity, "actor", |actor| actor.contains('@').then(|| actor.to_owned()), "actor.email");
+    derive(activity, "actor", |actor| Some(actor.to_owned()), "person");
     derive(
         activity,
         "recipient",
