@@ -1,1 +1,387 @@
-//! First-seen and rare values.
+//! The `novelty` detector: first-seen and rare values, first times, and returns after silence.
+//!
+//! It remembers on which days each person used which values (countries, networks, clients, actions),
+//! and who was first with each value, and finds what is new for somebody and rare among all others. A
+//! day is judged by what is older than it by more than the lateness, so that the order of arrival
+//! makes no difference. `README.md` beside this crate tells the rules.
+//!
+//! It counts no activities (that is `volume`) and knows no distances (that is `travel`).
+
+mod calendar;
+mod judge;
+mod numbering;
+mod report;
+mod settings;
+mod state;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use casbah_model::detector::{DetectorDescription, Outcome, Problem};
+use casbah_model::{Batch, Finding, StateKey};
+use casbah_plugin::crowd::{self, Census, Crowd, Person};
+use casbah_plugin::state::{Reader, Writer};
+use casbah_plugin::{Detector, export_detector};
+use casbah_when::duration::DAY;
+use casbah_when::settings::window;
+use casbah_when::{Cell, Cells, Evaluation, Places, Plan, description, keys};
+
+use crate::judge::{Others, Verdict};
+use crate::numbering::Numbering;
+use crate::report::Told;
+use crate::settings::{Mode, Policy};
+use crate::state::{Habits, VERSION};
+
+/// JSON Schema of this detector's own settings.
+const SCHEMA: &str = include_str!("settings.schema.json");
+/// Longest text of a value within a key of state, bytes; longer ones are hashed.
+const LONGEST_VALUE: usize = 200;
+
+/// The detector, configured with the policies of a group.
+#[derive(Debug, Default)]
+pub struct Novelty {
+    plan: Plan,
+    policies: Vec<Policy>,
+    batch: Batch,
+    /// Rows of all parts.
+    rows: Vec<u32>,
+    /// For each of these, which population and which value it belongs to.
+    marks: Vec<(u32, u32)>,
+    parts: Vec<Part>,
+    /// Populations and values whose state was asked for, after that of the parts.
+    populations: u32,
+    values: Vec<Value>,
+}
+
+export_detector!(Novelty);
+
+/// Rows of one key of one policy.
+#[derive(Clone, Debug)]
+struct Part {
+    policy: usize,
+    rows: Range<usize>,
+    /// Who it is, among the people of a population.
+    person: Person,
+}
+
+/// A value of a batch.
+#[derive(Clone, Debug)]
+struct Value {
+    /// Its name in the state of those who use it.
+    id: u32,
+    /// A row that has it.
+    row: u32,
+}
+
+impl Detector for Novelty {
+    fn describe() -> DetectorDescription {
+        let title = "Values that are new for somebody and rare among all, first times, and returns after silence";
+        description("novelty", env!("CARGO_PKG_VERSION"), title, 1, &["person"], SCHEMA)
+    }
+
+    fn configure(policies: &[String]) -> Result<Self, Vec<Problem>> {
+        let (plan, policies) = settings::compile(policies)?;
+        Ok(Self { plan, policies, ..Self::default() })
+    }
+
+    fn begin(&mut self, batch: Batch) -> Result<Vec<StateKey>, String> {
+        self.rows.clear();
+        self.marks.clear();
+        self.parts.clear();
+        self.values.clear();
+        self.populations = 0;
+        // The state of parts comes first, then that of populations, then that of values.
+        let (mut habits, mut populations, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let mut evaluation = Evaluation::new(&self.plan, &batch);
+        let places = Places::of(&batch);
+        for (index, policy) in self.policies.iter().enumerate() {
+            let rows = evaluation.rows(&policy.when);
+            if rows.is_empty() {
+                continue;
+            }
+            let cells = |sources: &[casbah_when::Source]| -> Vec<Cells<'_>> {
+                sources.iter().map(|&source| evaluation.cells(source)).collect()
+            };
+            let by = cells(&policy.keys);
+            let of_population = cells(&policy.population);
+            let value = match &policy.mode {
+                Mode::FirstSeen { value, .. } => cells(value),
+                _ => Vec::new(),
+            };
+            let has = |cells: &[Cells<'_>], row| {
+                cells.iter().all(|cells| cells.cell(&batch, row) != Cell::Absent)
+            };
+            let counts = |row: usize| {
+                places.has_credible_time(row) && has(&of_population, row) && has(&value, row)
+            };
+            let mut numbers = Numbering::new(&batch, of_population.len());
+            let mut value_columns = of_population.clone();
+            value_columns.extend(&value);
+            let mut value_numbers = Numbering::new(&batch, value_columns.len());
+            let (first_population, first_value) = (populations.len() as u32, values.len() as u32);
+            for range in keys::part(&batch, &rows, &by, counts, &mut self.rows) {
+                let part = self.rows.get(range.clone()).unwrap_or_default();
+                let first = part.first().copied().unwrap_or(0) as usize;
+                let key = keys::key(&batch, &by, first);
+                let person = crowd::person(keys::fingerprint_of(&key));
+                for &row in part {
+                    let population = numbers.number(&batch, &of_population, row as usize);
+                    let value = match value.is_empty() {
+                        true => Some(0),
+                        false => value_numbers.number(&batch, &value_columns, row as usize),
+                    };
+                    self.marks.push((
+                        first_population + population.unwrap_or(0),
+                        first_value + value.unwrap_or(0),
+                    ));
+                }
+                habits.push(StateKey { policy: index as u32, key });
+                self.parts.push(Part { policy: index, rows: range, person });
+            }
+            if matches!(policy.mode, Mode::AfterSilence(_)) {
+                continue;
+            }
+            for &row in numbers.firsts() {
+                let key = keys::key(&batch, &of_population, row as usize);
+                populations.push(StateKey { policy: index as u32, key: own_key('p', &key) });
+            }
+            for &row in value_numbers.firsts() {
+                let key = keys::key(&batch, &value_columns, row as usize);
+                values.push(StateKey { policy: index as u32, key: own_key('v', &key) });
+                let text = report::value(&batch, &value, row as usize);
+                let id = state::value_id(&text, keys::fingerprint_of(&text));
+                self.values.push(Value { id, row });
+            }
+        }
+        self.populations = populations.len() as u32;
+        habits.extend(populations);
+        habits.extend(values);
+        self.batch = batch;
+        Ok(habits)
+    }
+
+    fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
+        let (parts, populations) = (self.parts.len(), self.populations as usize);
+        if states.len() != parts + populations + self.values.len() {
+            return Err(format!(
+                "{} states were asked for, but {} came",
+                parts + populations + self.values.len(),
+                states.len()
+            ));
+        }
+        let (habits, rest) = states.split_at(parts);
+        let (populations, values) = rest.split_at(populations);
+        let mut others = Organization::read(populations, values)?;
+        self.learn_of_all(&mut others);
+        let mut outcome = Outcome::default();
+        for (place, (part, bytes)) in self.parts.iter().zip(habits).enumerate() {
+            let mut held = Habits::read(bytes).ok_or_else(|| unreadable(bytes))?;
+            self.walk(part, &mut held, &others, &mut outcome.findings);
+            let after = held.write();
+            if after != *bytes {
+                outcome.changes.push((place as u32, after));
+            }
+        }
+        others.changes(parts as u32, &mut outcome.changes);
+        Ok(outcome)
+    }
+}
+
+/// A key of the detector's own, which no value can make.
+fn own_key(kind: char, key: &str) -> String {
+    if key.len() > LONGEST_VALUE {
+        return format!("\u{1f}{kind}#{:016x}", keys::fingerprint_of(key));
+    }
+    format!("\u{1f}{kind}{key}")
+}
+
+fn unreadable(bytes: &[u8]) -> String {
+    format!(
+        "a state can't be read: {} bytes that this version did not write\n\
+         hint: rebuild the state by replaying the log",
+        bytes.len()
+    )
+}
+
+/// What is known of everybody, as far as a batch needs it; each with whether it has changed.
+struct Organization {
+    populations: Vec<(Census, bool)>,
+    values: Vec<(Crowd, bool)>,
+}
+
+impl Organization {
+    fn read(populations: &[Vec<u8>], values: &[Vec<u8>]) -> Result<Self, String> {
+        fn each<T: Default>(
+            states: &[Vec<u8>],
+            read: fn(&mut Reader<'_>) -> Option<T>,
+        ) -> Result<Vec<(T, bool)>, String> {
+            let one = |bytes: &Vec<u8>| {
+                if bytes.is_empty() {
+                    return Ok((T::default(), false));
+                }
+                let mut reader = Reader::new(bytes);
+                let version = reader.number();
+                let read = read(&mut reader);
+                read.filter(|_| version == Some(VERSION) && reader.is_empty())
+                    .map(|read| (read, false))
+                    .ok_or_else(|| unreadable(bytes))
+            };
+            states.iter().map(one).collect()
+        }
+        Ok(Self {
+            populations: each(populations, Census::read)?,
+            values: each(values, Crowd::read)?,
+        })
+    }
+
+    /// Adds what has changed; `place` is that of the first population.
+    fn changes(&self, place: u32, changes: &mut Vec<(u32, Vec<u8>)>) {
+        let writer = || {
+            let mut writer = Writer::new();
+            writer.number(VERSION);
+            writer
+        };
+        let mut place = place;
+        for (census, changed) in &self.populations {
+            if *changed {
+                let mut writer = writer();
+                census.write(&mut writer);
+                changes.push((place, writer.finish()));
+            }
+            place += 1;
+        }
+        for (crowd, changed) in &self.values {
+            if *changed {
+                let mut writer = writer();
+                crowd.write(&mut writer);
+                changes.push((place, writer.finish()));
+            }
+            place += 1;
+        }
+    }
+}
+
+/// A row as it is found, on its way to a finding: day, start of the window, cells of the group, value.
+type Place = (i64, i64, Vec<Cell>, u32);
+
+impl Novelty {
+    /// The rows of a part with their populations and values.
+    fn rows<'a>(&'a self, part: &Part) -> impl Iterator<Item = (usize, u32, u32)> + use<'a> {
+        let rows = self.rows.get(part.rows.clone()).unwrap_or_default();
+        let marks = self.marks.get(part.rows.clone()).unwrap_or_default();
+        rows.iter().zip(marks).map(|(&row, &(population, value))| (row as usize, population, value))
+    }
+
+    /// Takes the whole batch into what is known of everybody. It may come before judging, since
+    /// nothing that is judged looks at days that are not complete.
+    fn learn_of_all(&self, all: &mut Organization) {
+        let places = Places::of(&self.batch);
+        for part in &self.parts {
+            let mut before = None;
+            for (row, population, value) in self.rows(part) {
+                let day = places.time(row).div_euclid(DAY);
+                if before == Some((day, population, value)) {
+                    continue;
+                }
+                before = Some((day, population, value));
+                if let Some((census, changed)) = all.populations.get_mut(population as usize) {
+                    *changed |= census.see(part.person, day);
+                }
+                if let Some((crowd, changed)) = all.values.get_mut(value as usize) {
+                    *changed |= crowd.see(part.person, day);
+                }
+            }
+        }
+    }
+
+    /// Judges the activities of a key one after the other, and learns from each.
+    fn walk(
+        &self,
+        part: &Part,
+        habits: &mut Habits,
+        all: &Organization,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(policy) = self.policies.get(part.policy) else { return };
+        let places = Places::of(&self.batch);
+        let needed = match policy.mode {
+            Mode::FirstSeen { events, .. } => events,
+            _ => 0,
+        };
+        let group: Vec<Cells<'_>> =
+            policy.group.iter().map(|&source| self.plan.cells(source, &self.batch)).collect();
+        let mut found: BTreeMap<Place, (Vec<u32>, Verdict)> = BTreeMap::new();
+        let mut before: Option<(i64, u32, u32, Option<Verdict>)> = None;
+        for (row, population, value) in self.rows(part) {
+            let time = places.time(row);
+            let day = time.div_euclid(DAY);
+            let in_time = habits
+                .seen
+                .is_none_or(|(newest, _)| time >= newest.saturating_sub(policy.lateness));
+            let id = self.values.get(value as usize).map_or(0, |value| value.id);
+            // Activities of one day and value are judged by the same facts.
+            let verdict = match before.take() {
+                Some((known, p, v, verdict)) if (known, p, v) == (day, population, value) => {
+                    verdict
+                }
+                _ => judge::judge(
+                    policy,
+                    habits,
+                    day,
+                    id,
+                    &Others {
+                        census: all.populations.get(population as usize).map(|(census, _)| census),
+                        crowd: all.values.get(value as usize).map(|(crowd, _)| crowd),
+                        person: part.person,
+                    },
+                ),
+            };
+            before = Some((day, population, value, verdict.clone()));
+            habits.learn(time, day, policy.open_days(), needed);
+            if matches!(policy.mode, Mode::FirstSeen { .. }) {
+                habits.learn_value(id, day);
+            }
+            if let Some(verdict) = verdict
+                && in_time
+                && verdict.score >= policy.behaviors_from
+            {
+                let cells = group.iter().map(|cells| cells.cell(&self.batch, row)).collect();
+                let place = (day, window(time, policy.quiet), cells, value);
+                found.entry(place).or_insert_with(|| (Vec::new(), verdict)).0.push(row as u32);
+            }
+        }
+        for ((_, start, _, value), (rows, verdict)) in found {
+            let value = self.values.get(value as usize).map(|value| value.row);
+            findings.extend(self.finding(part, policy, start, value, &rows, &verdict));
+        }
+    }
+
+    fn finding(
+        &self,
+        part: &Part,
+        policy: &Policy,
+        start: i64,
+        value: Option<u32>,
+        rows: &[u32],
+        verdict: &Verdict,
+    ) -> Option<Finding> {
+        let places = Places::of(&self.batch);
+        let mut evidence: Vec<_> = rows.iter().map(|&row| places.evidence(row as usize)).collect();
+        evidence.sort_unstable();
+        let (first, last) = (evidence.first()?.time, evidence.last()?.time);
+        let row = *rows.first()? as usize;
+        let told = Told { plan: &self.plan, policy, batch: &self.batch, rows, value, verdict };
+        Some(Finding {
+            policy: part.policy as u32,
+            group: self.plan.group(&policy.group, &self.batch, row),
+            start,
+            first,
+            last,
+            evidence,
+            summary: told.summary(),
+            details: told.details(),
+            severity: None,
+            behavior: verdict.score < policy.line,
+        })
+    }
+}

@@ -16,6 +16,7 @@ mod row;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
+pub mod crowd;
 pub mod native;
 pub mod state;
 
