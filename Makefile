@@ -4,7 +4,7 @@ CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-rate lint bench clean-demo
+.PHONY: help setup build demo test test-rate lint bench evaluate clean-demo
 
 help: ## Lists the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: setup ## Checks format and lints.
 
 bench: build ## Runs the benchmarks; results also in target/bench.json.
 	$(CARGO) run --release -p casbah-bench
+
+evaluate: setup ## Measures the built-in detections in made-up companies: tables, target/evaluate.
+	$(CARGO) run --release -p casbah-evaluate
 
 clean-demo: ## Removes what the demo left.
 	rm -rf target/demo

@@ -43,6 +43,10 @@ pub struct Calibration {
     pub from: i64,
     /// Time of the last activity, ms since 1970.
     pub to: i64,
+    /// Alerts that the policy gives on this log as it is.
+    pub alerts: u64,
+    /// Its line as it is, where any finding told it.
+    pub line: Option<f64>,
     /// The highest score of everything that would be one alert if the line were low enough, the
     /// highest first.
     pub scores: Vec<f64>,
@@ -71,7 +75,7 @@ impl Calibration {
     }
 
     /// The lowest line that stays within a budget, in hundredths.
-    pub fn line(&self, budget: f64) -> Line {
+    pub fn line_for(&self, budget: f64) -> Line {
         let within = (0..=self.scores.len()).rev().find(|&count| self.rate(count) <= budget);
         let mut count = within.unwrap_or(0);
         // Equal scores are on the same side of any line.
@@ -87,10 +91,9 @@ impl Calibration {
         Line { budget, line, alerts: count as u64, rate: self.rate(count) }
     }
 
-    /// What a line gives that somebody has chosen.
-    pub fn at(&self, line: f64) -> Line {
-        let count = self.scores.iter().filter(|&&score| score >= line).count();
-        Line { budget: self.rate(count), line, alerts: count as u64, rate: self.rate(count) }
+    /// How many alerts for every 1,000 users a week the policy gives as it is.
+    pub fn rate_now(&self) -> f64 {
+        self.rate(usize::try_from(self.alerts).unwrap_or(usize::MAX))
     }
 }
 
@@ -142,7 +145,8 @@ pub fn calibrate(
     let mut by_detector: BTreeMap<&str, Vec<Arc<PolicyFile>>> = BTreeMap::new();
     for policy in policies {
         let without = Arc::new(without_line(policy).map_err(CalibrateError::Detect)?);
-        by_detector.entry(&policy.detector).or_default().push(without);
+        let members = by_detector.entry(&policy.detector).or_default();
+        members.extend([Arc::clone(policy), without]);
     }
     let mut groups = Vec::new();
     for (name, members) in by_detector {
@@ -152,6 +156,8 @@ pub fn calibrate(
     let mut people = HashSet::new();
     let (mut from, mut to) = (i64::MAX, i64::MIN);
     let mut scores: HashMap<String, HashMap<String, f64>> = HashMap::new();
+    let mut alerts: HashMap<String, HashSet<String>> = HashMap::new();
+    let mut lines: HashMap<String, f64> = HashMap::new();
     let blocks = store.blocks(tenant);
     let total: u64 = blocks.iter().map(|block| u64::from(block.rows)).sum();
     let mut done = 0;
@@ -171,9 +177,18 @@ pub fn calibrate(
                     }
                 };
                 for part in parts {
-                    let Some(score) = score(&part) else { continue };
-                    let best = scores.entry(part.policy).or_default().entry(part.id).or_default();
-                    *best = best.max(score);
+                    if !part.policy.ends_with(SUFFIX) {
+                        lines.extend(
+                            detail(&part, "line").map(|line| (part.policy.clone(), line)),
+                        );
+                        if !part.behavior {
+                            alerts.entry(part.policy).or_default().insert(part.id);
+                        }
+                    } else if let Some(score) = detail(&part, "score") {
+                        let of = scores.entry(part.policy).or_default();
+                        let best = of.entry(part.id).or_default();
+                        *best = best.max(score);
+                    }
                 }
             }
         }
@@ -184,10 +199,18 @@ pub fn calibrate(
     }
     let (from, to) = if from > to { (0, 0) } else { (from, to) };
     let calibration = |policy: &Arc<PolicyFile>| {
-        let found = scores.remove(&policy.name).unwrap_or_default();
+        let found = scores.remove(&without_line_name(&policy.name)).unwrap_or_default();
         let mut scores: Vec<f64> = found.into_values().collect();
         scores.sort_unstable_by(|a, b| b.total_cmp(a));
-        Calibration { policy: policy.name.clone(), users: people.len() as u64, from, to, scores }
+        Calibration {
+            policy: policy.name.clone(),
+            users: people.len() as u64,
+            from,
+            to,
+            alerts: alerts.get(&policy.name).map_or(0, |ids| ids.len() as u64),
+            line: lines.get(&policy.name).copied(),
+            scores,
+        }
     };
     Ok(policies.iter().map(calibration).collect())
 }
@@ -208,11 +231,18 @@ fn without_line(policy: &PolicyFile) -> Result<PolicyFile, DetectError> {
     settings.insert("line".to_owned(), OUT_OF_REACH.into());
     settings.insert("behaviors-from".to_owned(), 0.0.into());
     let settings_json = serde_json::to_string(&settings).map_err(unreadable)?;
-    Ok(PolicyFile { settings_json, ..policy.clone() })
+    Ok(PolicyFile { name: without_line_name(&policy.name), settings_json, ..policy.clone() })
 }
 
-fn score(part: &Alert) -> Option<f64> {
-    let (_, text) = part.details.iter().find(|(name, _)| name == "score")?;
+/// No policy's name can hold this.
+const SUFFIX: &str = "#";
+
+fn without_line_name(name: &str) -> String {
+    format!("{name}{SUFFIX}")
+}
+
+fn detail(part: &Alert, name: &str) -> Option<f64> {
+    let (_, text) = part.details.iter().find(|(other, _)| other == name)?;
     text.parse().ok().filter(|score: &f64| score.is_finite())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It is not for a log that does not end: state and alerts are held in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use casbah_model::detector::DetectorError;
@@ -17,6 +17,8 @@ pub struct Offline {
     tenant: TenantName,
     members: Vec<Member>,
     alerts: BTreeMap<String, Alert>,
+    /// Alerts that were handed out as fresh.
+    told: HashSet<String>,
     next: u64,
     put_aside: u64,
 }
@@ -44,6 +46,7 @@ impl Offline {
                 .map(|group| Member { group, states: Memory::default(), failures: 0 })
                 .collect(),
             alerts: BTreeMap::new(),
+            told: HashSet::new(),
             next: 1,
             put_aside: 0,
         }
@@ -101,6 +104,15 @@ impl Offline {
     /// All alerts so far, the oldest first.
     pub fn alerts(&self) -> Vec<Alert> {
         self.listed(false)
+    }
+
+    /// The alerts that have come up since this was last asked, as they are now.
+    pub fn fresh(&mut self) -> Vec<Alert> {
+        let told = &self.told;
+        let fresh = |alert: &&Alert| !alert.behavior && !told.contains(&alert.id);
+        let fresh: Vec<Alert> = self.alerts.values().filter(fresh).cloned().collect();
+        self.told.extend(fresh.iter().map(|alert| alert.id.clone()));
+        fresh
     }
 
     /// All behaviors so far that have not become alerts, the oldest first. Unlike in a running

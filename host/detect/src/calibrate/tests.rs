@@ -18,7 +18,8 @@ struct Scoring {
     settings: Mutex<Vec<String>>,
 }
 
-struct Configured(DetectorDescription);
+/// With the line of every policy.
+struct Configured(DetectorDescription, Vec<f64>);
 
 impl Detector for Configured {
     fn description(&self) -> &DetectorDescription {
@@ -31,24 +32,28 @@ impl Detector for Configured {
         load: &mut dyn FnMut(&[StateKey]) -> Vec<Vec<u8>>,
     ) -> Result<(Vec<StateKey>, Outcome), DetectorError> {
         load(&[]);
-        let finding = |row: usize| {
+        let finding = |(policy, line): (u32, f64), row: usize| {
             let (time, sequence) =
                 (batch.integer("time", row).unwrap(), batch.integer("sequence", row).unwrap());
             let score = batch.text("object", row).trim_start_matches("sheet-").to_owned();
+            let behavior = score.parse::<f64>().unwrap() < line;
             Finding {
-                policy: 0,
+                policy,
                 group: vec![("actor".to_owned(), batch.text("actor", row).to_owned())],
                 start: time / 86_400_000,
                 first: time,
                 last: time,
                 evidence: vec![Evidence { time, sequence: sequence as u64 }],
                 summary: String::new(),
-                details: vec![("score".to_owned(), score)],
+                details: vec![("score".to_owned(), score), ("line".to_owned(), line.to_string())],
                 severity: None,
-                behavior: true,
+                behavior,
             }
         };
-        let findings = (0..batch.len()).map(finding).collect();
+        let policies = (0..).zip(self.1.iter().copied());
+        let findings = policies
+            .flat_map(|policy| (0..batch.len()).map(move |row| finding(policy, row)))
+            .collect();
         Ok((Vec::new(), Outcome { findings, changes: Vec::new() }))
     }
 }
@@ -73,7 +78,11 @@ impl Detectors for Scoring {
 
     fn configure(&self, _: &str, policies: &[String]) -> Result<Arc<dyn Detector>, ConfigureError> {
         self.settings.lock().unwrap().extend(policies.iter().cloned());
-        Ok(Arc::new(Configured(description())))
+        let line = |text: &String| {
+            let settings: serde_json::Value = serde_json::from_str(text).unwrap();
+            settings.get("line").map_or(5.0, |line| line.as_f64().unwrap())
+        };
+        Ok(Arc::new(Configured(description(), policies.iter().map(line).collect())))
     }
 }
 
@@ -115,9 +124,10 @@ fn the_highest_score_of_every_alert_is_gathered() {
     assert_eq!(last.get("line"), Some(&serde_json::json!(1e9)));
     assert_eq!(last.get("sensitivity"), None, "it would stand in the way of the line");
     // Three alerts of two people in two weeks are 750 a week for every 1,000 people.
-    assert_eq!(found[0].line(750.0).alerts, 3);
-    assert_eq!(found[0].line(749.0), Line { budget: 749.0, line: 2.01, alerts: 2, rate: 500.0 });
-    assert_eq!(found[0].at(4.0).alerts, 2);
+    assert_eq!(found[0].line_for(750.0).alerts, 3);
+    assert_eq!(found[0].line_for(749.0), Line { budget: 749.0, line: 2.01, alerts: 2, rate: 500.0 });
+    // As it is, everything below 5 stays a behavior.
+    assert_eq!((found[0].alerts, found[0].line, found[0].rate_now()), (1, Some(5.0), 250.0));
 }
 
 #[test]
@@ -128,7 +138,7 @@ fn an_empty_log_has_a_line_too() {
     let found =
         calibrate(MemoryStore::new().as_ref(), &tenant(), set.policies(), &detectors, &mut |_, _| true)
             .unwrap();
-    assert_eq!(found[0].line(5.0), Line { budget: 5.0, line: 0.0, alerts: 0, rate: 0.0 });
+    assert_eq!(found[0].line_for(5.0), Line { budget: 5.0, line: 0.0, alerts: 0, rate: 0.0 });
 }
 
 proptest! {
@@ -144,14 +154,15 @@ proptest! {
         scores.sort_unstable_by(|a, b| b.total_cmp(a));
         let to = days * 86_400_000;
         let calibration =
-            Calibration { policy: String::new(), users, from: 0, to, scores: scores.clone() };
-        let chosen = calibration.line(budget);
+            Calibration { policy: String::new(), users, from: 0, to, alerts: 0, line: None, scores: scores.clone() };
+        let chosen = calibration.line_for(budget);
         let above = |line: f64| scores.iter().filter(|&&score| score >= line).count() as u64;
         prop_assert_eq!(chosen.alerts, above(chosen.line));
         prop_assert!(chosen.rate <= budget);
         if chosen.alerts < scores.len() as u64 {
             let next = scores[chosen.alerts as usize];
-            prop_assert!(calibration.at(next).rate > budget, "{chosen:?} leaves out {next}");
+            let rate = calibration.rate(above(next) as usize);
+            prop_assert!(rate > budget, "{chosen:?} leaves out {next}");
         }
     }
 }
