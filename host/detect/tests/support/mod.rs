@@ -2,25 +2,48 @@
 
 use std::sync::Arc;
 
-use casbah_activity::Activity;
 use casbah_detect::{ConfigureError, Detectors};
 use casbah_model::detector::{Detector, DetectorDescription};
-use casbah_plugin::{Detector as _, Native};
+use casbah_plugin::{Detector as Guest, Native};
 
-/// The `activity` detector, natively.
+/// The built-in detectors, natively.
 pub(crate) struct NativeDetectors;
 
-impl Detectors for NativeDetectors {
-    fn names(&self) -> Vec<String> {
-        vec!["activity".to_owned()]
-    }
+macro_rules! natively {
+    ($($name:literal $detector:ty,)*) => {
+        impl Detectors for NativeDetectors {
+            fn names(&self) -> Vec<String> {
+                vec![$($name.to_owned()),*]
+            }
 
-    fn describe(&self, name: &str) -> Option<DetectorDescription> {
-        (name == "activity").then(Activity::describe)
-    }
+            fn describe(&self, name: &str) -> Option<DetectorDescription> {
+                match name {
+                    $($name => Some(<$detector as Guest>::describe()),)*
+                    _ => None,
+                }
+            }
 
-    fn configure(&self, _: &str, policies: &[String]) -> Result<Arc<dyn Detector>, ConfigureError> {
-        let native = Native::<Activity>::configure(policies).map_err(ConfigureError::Problems)?;
-        Ok(Arc::new(native))
-    }
+            fn configure(
+                &self,
+                name: &str,
+                policies: &[String],
+            ) -> Result<Arc<dyn Detector>, ConfigureError> {
+                match name {
+                    $($name => configure::<$detector>(policies),)*
+                    _ => Err(ConfigureError::Failed(format!("there is no detector `{name}`"))),
+                }
+            }
+        }
+    };
+}
+
+natively! {
+    "activity" casbah_activity::Activity,
+}
+
+fn configure<D: Guest + Send + 'static>(
+    policies: &[String],
+) -> Result<Arc<dyn Detector>, ConfigureError> {
+    let native = Native::<D>::configure(policies).map_err(ConfigureError::Problems)?;
+    Ok(Arc::new(native))
 }
