@@ -59,6 +59,19 @@ pub fn spoken(length: i64) -> String {
     format!("{length} ms")
 }
 
+/// Writes milliseconds as a person would say them roughly: `3 days`, `5 hours`, `90 minutes`.
+///
+/// Rounded down to whole days from two days on, to hours from two hours on, to minutes from two
+/// minutes on, and to seconds below that.
+pub fn about(length: i64) -> String {
+    for (_, unit, name) in UNITS {
+        if length >= 2 * unit {
+            return format!("{} {name}s", length / unit);
+        }
+    }
+    if length >= SECOND { "1 second".to_owned() } else { "less than a second".to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +101,20 @@ mod tests {
             "5µ",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn speaks_roughly() {
+        for (length, said) in [
+            (0, "less than a second"),
+            (1500, "1 second"),
+            (119_999, "119 seconds"),
+            (2 * HOUR - 1, "119 minutes"),
+            (47 * HOUR, "47 hours"),
+            (50 * HOUR, "2 days"),
+        ] {
+            assert_eq!(about(length), said);
         }
     }
 

@@ -222,6 +222,7 @@ impl<'a> Cells<'a> {
     }
 
     /// All texts of a row of a nested field; none for a column.
+    #[inline]
     pub fn texts(&self, batch: &'a Batch, row: usize) -> impl Iterator<Item = TextId> {
         let (range, values, key) = match *self {
             Self::Nested { table, values, key } => (table.range(row), values, key),

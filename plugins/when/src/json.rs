@@ -40,6 +40,16 @@ impl<'a> Json<'a> {
             .map_err(|error| error.to_string())
     }
 
+    /// A text.
+    pub fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    /// A list of texts.
+    pub fn texts<T: AsRef<str>>(texts: &'a [T]) -> Self {
+        Self::List(texts.iter().map(|text| Self::text(text.as_ref())).collect())
+    }
+
     /// What kind of value it is, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -67,6 +77,36 @@ impl fmt::Display for Json<'_> {
             Self::Map(_) => f.write_str("{…}"),
         }
     }
+}
+
+/// A filter row in the form in which settings hold it, for rows of a detector's own:
+/// `row("kind", "is", Json::text("login"))`.
+pub fn row<'a>(field: &'a str, operator: &'a str, value: Json<'a>) -> Json<'a> {
+    Json::Map(vec![(Cow::Borrowed("field"), Json::text(field)), (Cow::Borrowed(operator), value)])
+}
+
+/// A filter row with a negation, which must say what holds where the field is missing.
+pub fn negated<'a>(field: &'a str, operator: &'a str, value: Json<'a>, missing: bool) -> Json<'a> {
+    let missing = Json::text(if missing { "match" } else { "no-match" });
+    match row(field, operator, value) {
+        Json::Map(mut map) => {
+            map.push((Cow::Borrowed("missing"), missing));
+            Json::Map(map)
+        }
+        other => other,
+    }
+}
+
+/// A group of filter rows: `any` or `all` of them.
+pub fn group<'a>(name: &'a str, rows: Vec<Json<'a>>) -> Json<'a> {
+    Json::Map(vec![(Cow::Borrowed(name), Json::List(rows))])
+}
+
+/// A filter row or group that must not hold; `missing` says whether activities match that lack a
+/// field asked in it.
+pub fn not(inner: Json<'_>, missing: bool) -> Json<'_> {
+    let missing = Json::text(if missing { "match" } else { "no-match" });
+    Json::Map(vec![(Cow::Borrowed("not"), inner), (Cow::Borrowed("missing"), missing)])
 }
 
 /// What somebody typed, printable and at most 80 characters long.

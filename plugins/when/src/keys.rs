@@ -73,11 +73,22 @@ pub fn key(batch: &Batch, by: &[Cells<'_>], row: usize) -> String {
             cell => key.push_str(&cell.text(batch)),
         }
     }
-    if key.len() > LONGEST {
-        let hash = SipHasher128::new_with_keys(0, 0).hash(key.as_bytes()).as_u128();
-        key = format!("{MARK}#{hash:032x}");
+    bounded(key)
+}
+
+/// A key of the detector's own, such as one of the whole organization: never that of a [`key`], and
+/// at most 512 bytes long. `name` is of lower-case letters other than `s` at its beginning.
+pub fn own(name: &str, of: &str) -> String {
+    bounded(format!("{MARK}{name}{MARK}{of}"))
+}
+
+/// The key, or a hash of it where it is too long.
+fn bounded(key: String) -> String {
+    if key.len() <= LONGEST {
+        return key;
     }
-    key
+    let hash = SipHasher128::new_with_keys(0, 0).hash(key.as_bytes()).as_u128();
+    format!("{MARK}#{hash:032x}")
 }
 
 /// Adds a value to a key, so that nothing in it can be taken for a seam.

@@ -83,6 +83,7 @@ impl Rows {
     }
 
     /// The rows held, in order.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         self.words.iter().enumerate().flat_map(|(index, &word)| {
             std::iter::successors(Some(word), |left| Some(left & left.wrapping_sub(1)))

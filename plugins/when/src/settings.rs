@@ -128,6 +128,14 @@ impl<'s> Settings<'s> {
         }
     }
 
+    /// Filter rows of the detector's own, written in the same language; see [`json::row`]. They share
+    /// with those of policies what they ask in common.
+    ///
+    /// [`json::row`]: crate::json::row
+    pub fn fixed(&mut self, rows: &Json<'_>) -> Option<When> {
+        self.reader.when(self.place, rows)
+    }
+
     /// Length of the quiet window, ms, 0 for none: `quiet`, a day when it is not given.
     pub fn quiet(&mut self) -> Option<i64> {
         match self.get("quiet") {
@@ -366,6 +374,31 @@ impl<'s> Settings<'s> {
             );
         }
         Some(chosen)
+    }
+
+    /// Texts, each perhaps with one of some words: a list of texts, or a table from text to word.
+    pub fn labelled<T: Clone>(
+        &mut self,
+        name: &str,
+        words: &[(&str, T)],
+    ) -> Option<Vec<(String, Option<T>)>> {
+        let Some(Json::Map(map)) = self.get(name) else {
+            let texts = self.texts(name, &[])?;
+            return Some(texts.into_iter().map(|text| (text, None)).collect());
+        };
+        let before = self.reader.problems.len();
+        let place = self.place;
+        let at = Place::Key(&place, name);
+        let mut labelled: Vec<(String, Option<T>)> = Vec::with_capacity(map.len());
+        for (text, value) in map {
+            let place = Place::Key(&at, text);
+            if labelled.iter().any(|(known, _)| known == text) {
+                self.reader.problem::<()>(place, format!("`{}` stands here twice", shown(text)));
+            }
+            let label = self.reader.word(place, name, value, words);
+            labelled.push((text.clone().into_owned(), label));
+        }
+        (self.reader.problems.len() == before).then_some(labelled)
     }
 
     /// Reads each element of a list, or the one value that stands in its place.

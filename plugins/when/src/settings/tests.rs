@@ -27,10 +27,10 @@ fn read(settings: &mut Settings<'_>) -> Option<String> {
     let field = settings.field("field");
     let table = settings
         .table("table", &["inner"], "table: {inner: 1}", |table| table.integer("inner", 0..=5, 0));
-    let more = settings.rows("more");
+    let (more, labelled) = (settings.rows("more"), settings.labelled("labelled", &PER));
     let (_, group, _) = (when?, group?, more?);
     Some(format!(
-        "{} {} {} {} {length:?} {} {:?} {:?} {:?} {:?} {} {:?}",
+        "{} {} {} {} {length:?} {} {:?} {:?} {:?} {:?} {} {:?} {:?}",
         group.len(),
         quiet?,
         integer?,
@@ -41,13 +41,14 @@ fn read(settings: &mut Settings<'_>) -> Option<String> {
         word?,
         words?,
         field?.is_some(),
-        table?
+        table?,
+        labelled?
     ))
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "by", "integer", "number", "length", "flag", "text", "texts", "word", "words", "field",
-    "table", "more",
+    "table", "more", "labelled",
 ];
 
 const WHEN: &str = r#""when": [{"field": "app", "is": "x"}]"#;
@@ -62,14 +63,15 @@ fn one(rest: &str) -> Result<String, Vec<Problem>> {
 fn every_kind_of_setting_is_read() {
     assert_eq!(
         one("").unwrap(),
-        r#"1 86400000 3 0.5 Some(86400000) true None ["a"] Day [Day] false None"#
+        r#"1 86400000 3 0.5 Some(86400000) true None ["a"] Day [Day] false None []"#
     );
     let all = r#""by": ["actor", "app"], "group": "app", "quiet": 5, "integer": 9, "number": 1,
         "length": "400d", "flag": false, "text": "t", "texts": ["b", "c"], "word": "hour",
-        "words": ["hour", "day"], "field": "object", "table": {"inner": 5}"#;
+        "words": ["hour", "day"], "field": "object", "table": {"inner": 5},
+        "labelled": {"x": "hour", "y": "day"}"#;
     assert_eq!(
         one(all).unwrap(),
-        r#"1 5 9 1 Some(34560000000) false Some("t") ["b", "c"] Hour [Hour, Day] true Some(5)"#
+        r#"1 5 9 1 Some(34560000000) false Some("t") ["b", "c"] Hour [Hour, Day] true Some(5) [("x", Some(Hour)), ("y", Some(Day))]"#
     );
     assert!(one(r#""texts": "b", "words": "day""#).unwrap().contains(r#"["b"] Day [Day]"#));
 }
@@ -88,6 +90,8 @@ fn every_message_about_a_setting() {
         r#""field": ["object"], "table": 5, "by": []"#,
         r#""field": "objects.id", "table": {"iner": 1, "inner": 6}, "by": ["latitude", "persn"]"#,
         r#""by": "app", "group": ["app", "actor"]"#,
+        r#""labelled": {"x": "hou", "y": 5}"#,
+        r#""labelled": ["x", "x"]"#,
         r#""flag": true, "flag": false"#,
         r#""text": 5, "more": [{"field": "ip.tags", "has": " "}]"#,
     ] {
