@@ -316,7 +316,8 @@ fn robot<'a>(said: &Said<'a>) -> Option<&'a str> {
     let separators = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_' || c == '.');
     said.text.split(separators).find(|word| {
         let lower = word.to_ascii_lowercase();
-        let bot = lower.ends_with("bot") && lower != "cubot";
+        let mut parts = lower.split(['-', '_', '.']);
+        let bot = parts.any(|part| part.ends_with("bot") && part != "cubot");
         bot || ROBOTS.iter().any(|part| lower.contains(part))
     })
 }

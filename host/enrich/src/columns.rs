@@ -193,11 +193,18 @@ fn texts(batch: &mut Batch, name: &str, mut found: Vec<TextId>, keep: &[Keep]) {
                 *found = keep.choose(said, *found, |id| id == 0);
             }
         }
-        // A column that is absent throughout is left out; one of another type is the app's word.
-        None if found.iter().any(|&id| id != 0) => {}
-        _ => return,
+        None => {
+            for (found, &keep) in found.iter_mut().zip(keep) {
+                *found = keep.choose(0, *found, |id| id == 0);
+            }
+        }
+        // A column of another type is the app's word.
+        Some(_) => return,
     }
-    batch.set_column(name, Values::Text(found));
+    // A column that is absent throughout is left out.
+    if batch.column(name).is_some() || found.iter().any(|&id| id != 0) {
+        batch.set_column(name, Values::Text(found));
+    }
 }
 
 fn numbers(batch: &mut Batch, name: &str, mut found: Vec<f64>, keep: &[Keep]) {
@@ -207,10 +214,16 @@ fn numbers(batch: &mut Batch, name: &str, mut found: Vec<f64>, keep: &[Keep]) {
                 *found = keep.choose(said, *found, f64::is_nan);
             }
         }
-        None if found.iter().any(|number| !number.is_nan()) => {}
-        _ => return,
+        None => {
+            for (found, &keep) in found.iter_mut().zip(keep) {
+                *found = keep.choose(f64::NAN, *found, f64::is_nan);
+            }
+        }
+        Some(_) => return,
     }
-    batch.set_column(name, Values::Number(found));
+    if batch.column(name).is_some() || found.iter().any(|number| !number.is_nan()) {
+        batch.set_column(name, Values::Number(found));
+    }
 }
 
 fn integers(batch: &mut Batch, name: &str, mut found: Vec<i64>) {

@@ -15,7 +15,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{EnrichErrors, EnrichProblem, EnrichProblemKind};
 use crate::file;
-use crate::list::word;
+use crate::list::{plain, word};
 
 const MOST_BYTES: u64 = 4 << 30;
 /// How many records are looked at to learn what a database knows.
@@ -268,10 +268,10 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A text that says something, fit for a list that is separated by commas.
+    /// A text that says something.
     fn text(&self) -> Option<String> {
         match self {
-            Item::Text(text) => Some(word(text)).filter(|text| !text.is_empty() && text != "-"),
+            Item::Text(text) => Some(plain(text)).filter(|text| !text.is_empty() && text != "-"),
             _ => None,
         }
     }

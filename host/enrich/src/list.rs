@@ -103,8 +103,12 @@ impl List {
 
 /// A name that can stand in a list that is separated by commas.
 pub(crate) fn word(text: &str) -> String {
-    let plain: String =
-        text.chars().map(|c| if c == ',' || c.is_control() { ' ' } else { c }).collect();
+    plain(&text.replace(',', " "))
+}
+
+/// A text without control characters, which would reach the terminals of those who read it.
+pub(crate) fn plain(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     plain.trim().to_owned()
 }
 

@@ -11,7 +11,7 @@ use casbah_yaml::{Fields, MAX_BYTES, Node, Span, Value, Wording};
 use crate::address::Range;
 use crate::error::{EnrichErrors, EnrichProblem, EnrichProblemKind};
 use crate::file;
-use crate::list::word;
+use crate::list::{plain, word};
 
 /// The categories a range can have.
 pub const CATEGORIES: &[&str] =
@@ -186,10 +186,10 @@ impl Reader {
             });
             tags.iter().map(|tag| word(tag)).collect()
         });
-        let owner_name = self.fields.text(item, "owner").map(|owner| word(&owner));
+        let owner_name = self.fields.text(item, "owner").map(|owner| plain(&owner));
         let place = item.get("place").map(|entry| self.place(&entry.value));
         self.known.push(Known {
-            name: word(&name),
+            name: plain(&name),
             line: item.span.line,
             category,
             tags,
@@ -275,9 +275,9 @@ impl Reader {
             good.then(|| country.to_ascii_uppercase())
         });
         let place = Place {
-            name: self.fields.text(node, "name").map(|name| word(&name)),
+            name: self.fields.text(node, "name").map(|name| plain(&name)),
             country,
-            region: self.fields.text(node, "region").map(|region| word(&region)),
+            region: self.fields.text(node, "region").map(|region| plain(&region)),
             latitude: self.fields.number(node, "latitude", -90.0..=90.0),
             longitude: self.fields.number(node, "longitude", -180.0..=180.0),
             accuracy: self.fields.number(node, "accuracy", 0.0..=20_038.0),

@@ -327,9 +327,14 @@ fn names(settings: &EnrichSettings) -> Vec<EnrichProblem> {
             let message = format!("two lists of `enrich.lists` are called `{}`", list.name);
             wrong(EnrichProblemKind::Overlap, message, "give each a name of its own");
         }
-        if list.tags.is_empty() || list.tags.iter().any(|tag| bad(tag)) {
-            let message = format!("the list `{}` needs tags", list.name);
-            wrong(EnrichProblemKind::Value, message, "e.g. `tags = [\"tor\"]`; a tag has no comma");
+        let hint = "e.g. `tags = [\"tor\"]`; a tag is a text without `,` and `@`";
+        if list.tags.is_empty() {
+            let message = format!("the list `{}` has no tags", list.name);
+            wrong(EnrichProblemKind::Value, message, hint);
+        }
+        for tag in list.tags.iter().filter(|tag| bad(tag)) {
+            let message = format!("`{}` can't be a tag", tag.escape_debug());
+            wrong(EnrichProblemKind::Value, message, hint);
         }
     }
     problems
