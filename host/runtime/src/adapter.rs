@@ -166,7 +166,16 @@ impl Adapter for AdapterPlugin {
     }
 
     fn read(&self, response: &Response) -> Result<Page, Failure> {
-        settle(self.try_read(response))
+        self.try_read(response).unwrap_or_else(|error| {
+            let failure = plugin_failure(&error);
+            let too_large = matches!(error.kind(), Kind::Memory | Kind::Deadline | Kind::TooMuch);
+            // A smaller page may be within the limits, so it is asked for.
+            Err(if too_large {
+                Failure { class: class::TOO_LARGE.to_owned(), ..failure }
+            } else {
+                failure
+            })
+        })
     }
 
     fn normalize(&self, settings: &str, body: &[u8], raw: &[u32]) -> Result<Batch, Failure> {

@@ -88,7 +88,7 @@ fn failed(sandbox: &Sandbox, call: &Call, place: Place, error: &wasmtime::Error)
         // The engine has no type for this error. If its words change, only the message gets worse.
         (Place::Function(_), _) if cause.contains("fuel allocated for hostcalls") => {
             let most = size(sandbox.limits().returned_bytes);
-            new(Kind::Returned, format!("{place} returned or logged more than {most}"))
+            new(Kind::TooMuch, format!("{place} returned or logged more than {most}"))
         }
         (Place::Function(_), _) => {
             new(Kind::Returned, format!("what {place} returned or logged can't be read: {cause}"))

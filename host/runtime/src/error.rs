@@ -41,8 +41,10 @@ pub enum RuntimeErrorKind {
     Memory,
     /// It ran out of stack.
     Stack,
-    /// What it returned is too much, or invalid.
+    /// What it returned is invalid.
     Returned,
+    /// It returned more than it may.
+    TooMuch,
     /// It reported an error of its own.
     Plugin,
     /// The host did not give it the state that it asked for.
@@ -65,6 +67,7 @@ impl RuntimeErrorKind {
             Self::Memory => "memory",
             Self::Stack => "stack",
             Self::Returned => "returned",
+            Self::TooMuch => "too-much",
             Self::Plugin => "plugin",
             Self::State => "state",
         }

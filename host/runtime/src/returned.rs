@@ -321,7 +321,7 @@ pub(crate) fn batch(
     let most = sandbox.limits().rows;
     let mut batch = Batch::from(batch);
     if batch.len() > most {
-        return Err(sandbox.returned(
+        return Err(sandbox.too_much(
             function,
             format_args!("a table of {} rows; at most {most} are allowed", batch.len()),
         ));

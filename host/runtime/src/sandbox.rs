@@ -148,6 +148,11 @@ impl Sandbox {
     pub(crate) fn returned(&self, function: &str, message: impl std::fmt::Display) -> RuntimeError {
         RuntimeError::new(&self.label, Kind::Returned, format!("`{function}` returned {message}"))
     }
+
+    /// What was returned is more than is allowed.
+    pub(crate) fn too_much(&self, function: &str, message: impl std::fmt::Display) -> RuntimeError {
+        RuntimeError::new(&self.label, Kind::TooMuch, format!("`{function}` returned {message}"))
+    }
 }
 
 fn compile(
