@@ -91,7 +91,10 @@ pub(crate) enum Command {
     /// Shows what was noticed
     #[command(subcommand)]
     Alert(AlertCommand),
-    /// Shows and tests policies
+    /// Shows what stayed below the alerting lines
+    #[command(subcommand)]
+    Behavior(BehaviorCommand),
+    /// Shows, tests and calibrates policies
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Shows the loaded plugins
@@ -166,6 +169,10 @@ CASBAH_CLIENT_SECRET, CASBAH_TOKEN).
 
   casbah connect smartsheet --name acme
   casbah connect smartsheet --name acme --region eu --token-file token.txt
+  casbah connect netdocuments --name docs --service --settings '{\"repository\": \"CA-1A2B3C4D\"}'
+
+With --service nobody signs in: an application that is registered with the app, and may read there,
+gets tokens of its own by client id and secret. Apps that know nothing else need no --service.
 
 The consent page opens where you are signed in as an administrator; casbah waits for its answer on a
 loopback address, which must be registered with the app as the redirect address. With --paste it
@@ -194,6 +201,9 @@ pub(crate) struct ConnectArgs {
     /// File with a token made by hand in the app; `-` asks for it. No sign-in is needed then
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Sign in as an application by client id and secret, without a person
+    #[arg(long, conflicts_with_all = ["token_file", "browser", "paste", "redirect"])]
+    pub(crate) service: bool,
     /// Port of the loopback address that waits for the answer
     #[arg(long, default_value_t = 8765, value_name = "PORT")]
     pub(crate) port: u16,
@@ -216,9 +226,9 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
     pub(crate) domain: Vec<String>,
     /// Settings of the adapter as JSON
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub(crate) settings: String,
-    /// Replace a connection of that name
+    #[arg(long, value_name = "JSON")]
+    pub(crate) settings: Option<String>,
+    /// Sign an existing connection in anew; what is not said stays as it was
     #[arg(long)]
     pub(crate) replace: bool,
 }
@@ -243,7 +253,7 @@ pub(crate) struct RunArgs {
 /// What to do with connections.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectionCommand {
-    /// Lists them with state, last activity, lag, calls, throttles and accounts
+    /// Lists them with state, last activity, lag, calls, throttles and accounts, and what is wrong
     List,
     /// Asks the app who we are, whether we are an administrator and may read events
     Test {
@@ -342,6 +352,35 @@ pub(crate) enum AlertCommand {
     },
 }
 
+/// What to do with behaviors.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+A policy that learns what is usual gives everything unusual a score. What reaches its line is an
+alert; what is strange, but not strange enough, is a behavior: kept here, and an activity of kind
+`behavior` in the log, for other policies to build on. `casbah policy calibrate` moves the line.")]
+pub(crate) enum BehaviorCommand {
+    /// Lists behaviors, newest first
+    List {
+        /// Only of this policy
+        #[arg(long, value_name = "NAME")]
+        policy: Option<String>,
+        /// Only with this text in whom or what it is about
+        #[arg(long, value_name = "TEXT")]
+        about: Option<String>,
+        /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// How many at most; 0 for all
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Shows one behavior with its evidence
+    Show {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+}
+
 /// Which alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AlertStateArg {
@@ -374,6 +413,21 @@ pub(crate) enum PolicyCommand {
     Show {
         /// Name of the policy
         name: String,
+    },
+    /// Says where the line of a policy must be for a number of alerts, by the stored log
+    #[command(after_help = "\
+The stored log is evaluated with every line out of reach, and the scores are gathered. Nothing is
+written: put the line you choose into the policy file, as `line: X`.
+
+  casbah policy calibrate
+  casbah policy calibrate mass-download --budget 5")]
+    Calibrate {
+        /// Names of policies [default: all that have a line]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Alerts for every 1,000 users a week. Repeat or separate by commas
+        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [0.5, 2.0, 10.0])]
+        budget: Vec<f64>,
     },
 }
 

@@ -27,6 +27,7 @@ struct File {
     backfill_days: Option<u32>,
     retention_days: Option<u32>,
     key_file: Option<PathBuf>,
+    largest_answer_mib: Option<u16>,
 }
 
 /// Where a setting comes from.
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) retention_days: u32,
     /// File with the key that secrets are encrypted with.
     pub(crate) key_file: PathBuf,
+    /// Largest answer of an app that is read, bytes.
+    pub(crate) largest_answer: usize,
     /// Every setting as text, with where it comes from.
     pub(crate) origins: Vec<(&'static str, String, Origin)>,
 }
@@ -166,6 +169,11 @@ impl Config {
             key_env.then_some("CASBAH_KEY"),
             file.key_file.is_some(),
         );
+        let mib = file.largest_answer_mib.map_or(casbah_connect::LARGEST_ANSWER >> 20, usize::from);
+        if mib == 0 {
+            bail!("`largest-answer-mib` in the settings file is 0, so nothing could be read");
+        }
+        note("largest-answer-mib", mib.to_string(), None, file.largest_answer_mib.is_some());
         Ok(Self {
             data,
             tenant,
@@ -176,6 +184,7 @@ impl Config {
             backfill_days,
             retention_days,
             key_file,
+            largest_answer: mib << 20,
             origins,
         })
     }
@@ -251,7 +260,7 @@ mod tests {
           |
         2 | backfil-days = 3
           | ^^^^^^^^^^^^
-        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`
+        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`, `largest-answer-mib`
         ");
         let missing = Config::load(&global(Some(folder.path().join("none.toml")))).unwrap_err();
         assert!(format!("{missing:#}").contains("can't be read"), "{missing:#}");

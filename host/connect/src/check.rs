@@ -15,10 +15,12 @@ use serde::Serialize;
 
 use crate::client::{Answer, Hosts, Http};
 use crate::clock::Clock;
+use crate::connection::{State, Trouble};
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::limit::Budget;
 use crate::oauth::{Bearer, Retry, Tokens};
 use crate::text;
+use crate::watch::{SET_UP, Warning, WarningKind};
 
 /// Pages of facts that are asked for at most.
 const MOST_PAGES: usize = 20;
@@ -66,12 +68,39 @@ pub struct CheckReport {
     pub facts: BTreeMap<String, String>,
     /// Requests that it took.
     pub calls: u64,
+    /// In which state the connection is by this test.
+    #[serde(skip)]
+    state: Option<State>,
 }
 
 impl CheckReport {
     /// Whether activities can be fetched: nothing failed.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.outcome != Outcome::Failed)
+    }
+
+    /// What is wrong by this test, in the form that is kept and shown; `None` when it passed.
+    pub(crate) fn trouble(&self, now: i64) -> Option<Trouble> {
+        let failed = self.checks.iter().find(|check| check.outcome == Outcome::Failed)?;
+        Some(Trouble {
+            state: self.state.unwrap_or(State::Faulty),
+            reason: format!("the test failed: {}", failed.detail),
+            remedy: failed.remedy.clone(),
+            since: now,
+        })
+    }
+
+    /// Adds what has to be looked at although nothing fails. Of an app's limitations the first is what
+    /// an administrator has to see to.
+    pub(crate) fn warn(&mut self, warnings: &[Warning], limitations: &[String]) {
+        for warning in warnings {
+            let (name, remedy) = match (warning.kind, limitations.first()) {
+                (WarningKind::Empty, Some(first)) => ("silence", format!("{SET_UP}. {first}")),
+                (WarningKind::Empty, None) => ("silence", SET_UP.to_owned()),
+                _ => ("retention", warning.remedy.clone()),
+            };
+            self.add(name, Outcome::Warning, warning.reason.clone(), &remedy);
+        }
     }
 
     /// What the adapter found out under a name; empty when nothing.
@@ -299,6 +328,11 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
     let signed_out = failed
         .as_deref()
         .is_some_and(|class| class == class::TOKEN_EXPIRED || class == class::RECONNECT);
+    report.state = Some(match failed.as_deref() {
+        _ if signed_out => State::ReconnectNeeded,
+        Some(class) if class != class::FORBIDDEN => State::Faulty,
+        _ => State::Forbidden,
+    });
     if knows_me {
         let who = match (email.is_empty(), organization.is_empty()) {
             (false, false) => format!("{email}, of {organization}"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::Duration;
 
-use casbah_model::adapter::{AdapterDescription, Endpoint, HttpRequest};
+use casbah_model::adapter::{AdapterDescription, HttpRequest};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -16,8 +16,9 @@ use crate::clock::Clock;
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::text;
 
-/// Largest answer, unpacked.
-const LARGEST_ANSWER: usize = 256 << 20;
+/// Largest answer that is read unless another is set, bytes, unpacked: adapters and their memory are
+/// made for this.
+pub const LARGEST_ANSWER: usize = 64 << 20;
 /// Largest body that a plugin may send.
 const LARGEST_REQUEST: usize = 1 << 20;
 /// Only these: reading must not be able to change anything by a slip. `POST` is there for apps
@@ -67,12 +68,20 @@ pub struct Http {
 }
 
 impl Http {
-    /// A client that calls itself `casbah/<version>`.
+    /// A client that calls itself `casbah/<version>` and reads answers of up to [`LARGEST_ANSWER`].
     ///
     /// # Errors
     /// `Configuration` when TLS can't be set up, e.g. without any root certificates.
     pub fn new(version: &str) -> Result<Self, ConnectError> {
         Self::with(version, Patience::default(), LARGEST_ANSWER)
+    }
+
+    /// The same, but an answer larger than `largest` bytes is not read to its end; the page is asked for
+    /// in smaller pieces then.
+    #[must_use]
+    pub fn with_largest_answer(mut self, largest: usize) -> Self {
+        self.largest = largest;
+        self
     }
 
     pub(crate) fn with(
@@ -229,6 +238,10 @@ impl BodyError {
             Self::TooLarge(largest) => ConnectError::new(
                 ConnectErrorKind::TooLarge,
                 format!("the answer of `{host}` is larger than {largest} bytes"),
+            )
+            .hint(
+                "smaller pieces are asked for by themselves; if even the smallest is too large, raise \
+                 `largest-answer-mib` in the settings file",
             ),
         }
     }
@@ -240,6 +253,9 @@ pub(crate) async fn read_body(
     largest: usize,
 ) -> Result<Vec<u8>, BodyError> {
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    if announced.is_some_and(|announced| announced > largest) {
+        return Err(BodyError::TooLarge(largest));
+    }
     let mut body = Vec::with_capacity(announced.unwrap_or(0).min(largest).min(16 << 20));
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
         if body.len() + chunk.len() > largest {
@@ -393,9 +409,9 @@ impl Hosts {
         &self.region
     }
 
-    /// The address of an end point.
-    pub(crate) fn endpoint(&self, endpoint: &Endpoint) -> Result<Url, ConnectError> {
-        self.url(&endpoint.host, &endpoint.path)
+    /// The base address of a host.
+    pub(crate) fn base(&self, host: &str) -> Option<&Url> {
+        self.bases.get(host)
     }
 
     /// The address of a path below a host's base. Whatever the path holds, it stays below.

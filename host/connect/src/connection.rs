@@ -11,7 +11,9 @@ use casbah_store::{ScanRange, Store, Table, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::directory::{Source, note};
 use crate::error::{ConnectError, ConnectErrorKind};
+use crate::watch::{self, Lost, Warning};
 
 /// Format of the records here. A record of a higher one is refused.
 const FORMAT: u32 = 1;
@@ -80,6 +82,8 @@ pub enum Method {
     OAuth,
     /// With a token that somebody made in the app.
     PersonalToken,
+    /// As an application that signs in by itself.
+    Service,
 }
 
 /// How a connection does, from good to bad.
@@ -89,6 +93,8 @@ pub enum Method {
 pub enum State {
     /// It works, or has not been tried yet.
     Ok,
+    /// Nothing fails, but something has to be looked at.
+    Check,
     /// It is switched off.
     Disabled,
     /// Something fails again and again.
@@ -103,6 +109,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ok => "ok",
+            Self::Check => "check",
             Self::Disabled => "disabled",
             Self::Faulty => "faulty",
             Self::Forbidden => "forbidden",
@@ -160,6 +167,12 @@ pub struct StreamStatus {
     pub newest: Option<i64>,
     /// Whether there was nothing more to fetch then.
     pub caught_up: bool,
+    /// When there was last nothing more to fetch, ms since 1970; for streams of activities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<i64>,
+    /// What the app had forgotten before it was fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
     /// What is wrong, if anything is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
@@ -185,8 +198,15 @@ pub struct Status {
     /// By how much the app's clock is ahead of ours, ms, when it is more than a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_offset: Option<i64>,
+    /// How long the app keeps activities, days; 0 when unknown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retention_days: u32,
     /// The streams by name.
     pub streams: BTreeMap<String, StreamStatus>,
+}
+
+fn is_zero(days: &u32) -> bool {
+    *days == 0
 }
 
 impl Status {
@@ -210,6 +230,9 @@ pub struct ConnectionReport {
     pub reason: String,
     /// What an administrator can do about it; may be empty.
     pub remedy: String,
+    /// What has to be looked at although nothing fails, worst first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// How it was set up.
     #[serde(flatten)]
     pub connection: Connection,
@@ -219,17 +242,54 @@ pub struct ConnectionReport {
 }
 
 impl ConnectionReport {
-    pub(crate) fn new(connection: Connection, status: Status) -> Self {
-        let (state, reason, remedy) = if !connection.enabled {
-            let remedy =
-                format!("switch it on with `casbah connection enable {}`", connection.name);
-            (State::Disabled, "it is switched off".to_owned(), remedy)
-        } else if let Some(trouble) = status.trouble() {
-            (trouble.state, trouble.reason.clone(), trouble.remedy.clone())
-        } else {
-            (State::Ok, String::new(), String::new())
+    /// A connection as it is at the moment `now`.
+    pub(crate) fn read(
+        store: &dyn Store,
+        tenant: &TenantName,
+        connection: Connection,
+        now: i64,
+    ) -> Result<Self, ConnectError> {
+        let name = &connection.name;
+        let status = read_status(store, tenant, name)?;
+        let tested = read_tested(store, tenant, name)?;
+        let mut positions = BTreeMap::new();
+        for stream in status.streams.keys() {
+            positions.insert(stream.clone(), read_position(store, tenant, name, stream)?);
+        }
+        let warnings = watch::warnings(&connection, &status, &positions, now);
+        Ok(Self::new(connection, status, tested, warnings))
+    }
+
+    fn new(
+        connection: Connection,
+        status: Status,
+        tested: Option<Trouble>,
+        warnings: Vec<Warning>,
+    ) -> Self {
+        // What a test found is over once something was fetched.
+        let tested =
+            tested.filter(|trouble| status.last_success.is_none_or(|at| at < trouble.since));
+        let trouble =
+            status.trouble().into_iter().chain(&tested).max_by_key(|trouble| trouble.state);
+        let (state, reason, remedy) = match trouble {
+            _ if !connection.enabled => {
+                let mut reason = "it is switched off".to_owned();
+                if let Some(trouble) =
+                    trouble.filter(|trouble| trouble.state == State::ReconnectNeeded)
+                {
+                    reason.push_str(&format!("; besides: {}", trouble.reason));
+                }
+                let remedy =
+                    format!("switch it on with `casbah connection enable {}`", connection.name);
+                (State::Disabled, reason, remedy)
+            }
+            Some(trouble) => (trouble.state, trouble.reason.clone(), trouble.remedy.clone()),
+            None => match warnings.first() {
+                None => (State::Ok, String::new(), String::new()),
+                Some(worst) => (State::Check, worst.reason.clone(), worst.remedy.clone()),
+            },
         };
-        Self { state, reason, remedy, connection, status }
+        Self { state, reason, remedy, warnings, connection, status }
     }
 }
 
@@ -312,6 +372,32 @@ pub(crate) fn write_status(name: &ConnectionName, status: &Status) -> Result<Wri
     })
 }
 
+fn tested_key(name: &ConnectionName) -> Vec<u8> {
+    format!("test/{name}").into_bytes()
+}
+
+/// Keeps what the last test of a connection found wrong, beside the status: that belongs to the fetch,
+/// which may be under way.
+pub(crate) fn write_tested(
+    name: &ConnectionName,
+    trouble: Option<&Trouble>,
+) -> Result<Write, ConnectError> {
+    Ok(Write {
+        table: Table::Counter,
+        key: tested_key(name),
+        value: trouble.map(|trouble| encode("the test of a connection", trouble)).transpose()?,
+    })
+}
+
+pub(crate) fn read_tested(
+    store: &dyn Store,
+    tenant: &TenantName,
+    name: &ConnectionName,
+) -> Result<Option<Trouble>, ConnectError> {
+    let bytes = store.get(tenant, Table::Counter, &tested_key(name))?;
+    bytes.map(|bytes| decode(&format!("the test of connection `{name}`"), &bytes)).transpose()
+}
+
 pub(crate) fn write_position(
     name: &ConnectionName,
     stream: &str,
@@ -379,6 +465,8 @@ pub(crate) fn everything(
     let mut writes = vec![
         Write { table: Table::Connection, key: name.as_str().as_bytes().to_vec(), value: None },
         Write { table: Table::Counter, key: status_key(name), value: None },
+        Write { table: Table::Meta, key: note(&Source::Connection(name.clone())), value: None },
+        Write { table: Table::Counter, key: tested_key(name), value: None },
     ];
     for table in [Table::Secret, Table::Cursor, Table::Account] {
         let prefix = ScanRange::prefix(stream_key(name, ""));

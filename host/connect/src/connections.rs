@@ -3,11 +3,13 @@
 //! One [`Connections`] serves a process. It holds what must be shared within it: budgets of
 //! requests, and the tokens of each connection, which one task at a time may refresh.
 
+mod settings;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use casbah_model::adapter::{Adapter, AdapterDescription, facts};
+use casbah_model::adapter::{Adapter, AdapterDescription, Produces, facts};
 use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{Commit, Expect, Store, StoreErrorKind, Table};
 use tokio::time::Instant;
@@ -17,17 +19,23 @@ use crate::check::{CheckReport, Credentials, Subject};
 use crate::client::{Hosts, Http};
 use crate::clock::Clock;
 use crate::connection::{
-    Connection, ConnectionReport, Method, everything, read_all, read_connection, read_status,
-    write_connection, write_status,
+    Connection, ConnectionReport, Method, State, Trouble, everything, read_all, read_connection,
+    read_status, read_tested, write_connection, write_status, write_tested,
 };
+use crate::directory::Directory;
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::limit::{Budget, Budgets};
 use crate::oauth::{Bearer, ClientCredentials, Grant, Server, Tokens};
 use crate::text;
 use crate::vault::{Place, Vault};
 
+pub use settings::check_settings;
+
 /// What a budget of requests is counted in.
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// A grant that nobody used for so long is refreshed.
+const IDLE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Times that a small change is tried while others change the same record.
 const TRIES: u32 = 5;
@@ -46,6 +54,7 @@ struct Inner {
     minute: Duration,
     budgets: Budgets,
     tokens: Mutex<HashMap<(TenantName, ConnectionName), Tokens>>,
+    directories: Mutex<HashMap<TenantName, Arc<Directory>>>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -114,10 +123,21 @@ pub struct Established {
 pub enum Removal {
     /// The app ended it.
     Revoked,
-    /// There was nothing to end: a token made by hand, or no way to.
+    /// There was nothing to end: a token made by hand, an application that signs in by itself, or no
+    /// way to.
     NothingToRevoke,
-    /// The app could not be told; the connection is removed all the same.
+    /// The app refused, had ended it already, or could not be told; the connection is removed all the
+    /// same.
     NotRevoked(ConnectError),
+}
+
+/// What to do with a connection whose app can't be asked to end its grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// It is kept.
+    Keep,
+    /// It is forgotten all the same.
+    Forget,
 }
 
 /// What is needed of the kept connection to test it or fetch for it.
@@ -153,6 +173,7 @@ impl Connections {
             minute,
             budgets: Budgets::default(),
             tokens: Mutex::default(),
+            directories: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -171,6 +192,21 @@ impl Connections {
         &self.inner.clock
     }
 
+    /// The directory of a tenant; read from the store when it is first asked for.
+    ///
+    /// # Errors
+    /// `Store` when the store fails.
+    pub fn directory(&self, tenant: &TenantName) -> Result<Arc<Directory>, ConnectError> {
+        let mut directories = self.inner.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = directories.get(tenant) {
+            return Ok(Arc::clone(directory));
+        }
+        let directory = Directory::open(Arc::clone(&self.inner.store), tenant.clone())?;
+        let directory = Arc::new(directory);
+        directories.insert(tenant.clone(), Arc::clone(&directory));
+        Ok(directory)
+    }
+
     /// All connections of a tenant, by name.
     ///
     /// # Errors
@@ -179,10 +215,7 @@ impl Connections {
         let store = self.inner.store.as_ref();
         read_all(store, tenant)?
             .into_iter()
-            .map(|connection| {
-                let status = read_status(store, tenant, &connection.name)?;
-                Ok(ConnectionReport::new(connection, status))
-            })
+            .map(|connection| ConnectionReport::read(store, tenant, connection, self.clock().now()))
             .collect()
     }
 
@@ -196,8 +229,7 @@ impl Connections {
         name: &ConnectionName,
     ) -> Result<ConnectionReport, ConnectError> {
         let connection = self.connection(tenant, name)?;
-        let status = read_status(self.inner.store.as_ref(), tenant, name)?;
-        Ok(ConnectionReport::new(connection, status))
+        ConnectionReport::read(self.inner.store.as_ref(), tenant, connection, self.clock().now())
     }
 
     fn connection(
@@ -266,6 +298,7 @@ impl Connections {
     ) -> Result<Established, ConnectError> {
         let inner = &self.inner;
         let description = adapter.description().clone();
+        check_settings(&description, &new.settings)?;
         let hosts = Hosts::resolve(&description, new.region.as_deref(), &new.hosts)?;
         let known = recorded(inner.store.as_ref(), tenant, &new.name)?;
         let before = read_connection(inner.store.as_ref(), tenant, &new.name)?;
@@ -293,20 +326,23 @@ impl Connections {
         if let Some(before) = before.as_ref().filter(|_| switch == Switch::Refuse) {
             same_account(before, &connection)?;
         }
-        self.keep(tenant, known, &connection, &grant, credentials.as_ref()).await?;
+        let trouble = check.trouble(inner.clock.now());
+        let kept = Keep {
+            known,
+            connection: &connection,
+            grant: &grant,
+            credentials: credentials.as_ref(),
+            trouble: trouble.as_ref(),
+            retention_days: retention_days(&description),
+        };
+        self.keep(tenant, kept).await?;
         Ok(Established { report: self.get(tenant, &new.name)?, check })
     }
 
     /// Writes connection and secrets at once, and makes everybody use them from now on.
-    async fn keep(
-        &self,
-        tenant: &TenantName,
-        known: Expect,
-        connection: &Connection,
-        grant: &Grant,
-        credentials: Option<&ClientCredentials>,
-    ) -> Result<(), ConnectError> {
+    async fn keep(&self, tenant: &TenantName, kept: Keep<'_>) -> Result<(), ConnectError> {
         let inner = &self.inner;
+        let Keep { known, connection, grant, credentials, trouble, retention_days } = kept;
         let place = |name| Place { tenant, connection: &connection.name, name };
         let mut commit = Commit::new();
         commit.expect.push(known);
@@ -317,10 +353,13 @@ impl Connections {
             None => inner.vault.erase(place(crate::oauth::CLIENT)),
         });
         let mut status = read_status(inner.store.as_ref(), tenant, &connection.name)?;
+        status.retention_days = retention_days;
         for stream in status.streams.values_mut() {
             stream.trouble = None;
+            stream.lost = None;
         }
         commit.writes.push(write_status(&connection.name, &status)?);
+        commit.writes.push(write_tested(&connection.name, trouble)?);
         let (store, owner) = (Arc::clone(&inner.store), tenant.clone());
         let written = tokio::task::spawn_blocking(move || store.commit(&owner, commit))
             .await
@@ -333,7 +372,7 @@ impl Connections {
         Ok(())
     }
 
-    /// Tests a connection.
+    /// Tests a connection, and keeps what is wrong with it for its report.
     ///
     /// # Errors
     /// As [`Connections::get`]; what the test itself finds is in the report.
@@ -344,6 +383,7 @@ impl Connections {
         adapter: Arc<dyn Adapter>,
     ) -> Result<CheckReport, ConnectError> {
         let kept = self.kept(tenant, name, adapter.description())?;
+        let limitations = adapter.description().limitations.clone();
         let subject = Subject {
             adapter,
             hosts: kept.hosts,
@@ -353,7 +393,64 @@ impl Connections {
             budget: kept.budget,
             credentials: Credentials::Kept(kept.tokens),
         };
-        Ok(subject.run().await)
+        let mut report = subject.run().await;
+        self.tested(tenant, name, report.trouble(self.clock().now()).as_ref())?;
+        report.warn(&self.get(tenant, name)?.warnings, &limitations);
+        Ok(report)
+    }
+
+    /// Keeps what a test found wrong, or that nothing is.
+    fn tested(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+        trouble: Option<&Trouble>,
+    ) -> Result<(), ConnectError> {
+        let mut commit = Commit::new();
+        commit.expect.push(recorded(self.inner.store.as_ref(), tenant, name)?);
+        commit.writes.push(write_tested(name, trouble)?);
+        match self.inner.store.commit(tenant, commit) {
+            // It was changed or removed meanwhile, so the test says nothing about it.
+            Err(error) if error.kind() == StoreErrorKind::Conflict => Ok(()),
+            other => Ok(other.map(|_| ())?),
+        }
+    }
+
+    /// Refreshes the grant of a connection that is not fetched, so that it does not die of being idle:
+    /// some apps end a refresh token that nobody used for some weeks. Call it once in a while; it asks
+    /// the app no more than once a week. Returns whether it did.
+    ///
+    /// # Errors
+    /// As [`Connections::get`]; `Reconnect` when the grant is dead, which is kept for the report, too;
+    /// as the app says when it can't be refreshed now.
+    pub async fn keep_alive(
+        &self,
+        tenant: &TenantName,
+        name: &ConnectionName,
+        description: &AdapterDescription,
+    ) -> Result<bool, ConnectError> {
+        let kept = self.kept(tenant, name, description)?;
+        if kept.connection.enabled || kept.connection.method != Method::OAuth {
+            return Ok(false);
+        }
+        if let Some(trouble) = read_tested(self.inner.store.as_ref(), tenant, name)?
+            && trouble.state == State::ReconnectNeeded
+        {
+            return Ok(false);
+        }
+        let kept_alive = kept.tokens.keep_alive(IDLE).await;
+        if let Err(error) = &kept_alive
+            && error.kind() == ConnectErrorKind::Reconnect
+        {
+            let trouble = Trouble {
+                state: State::ReconnectNeeded,
+                reason: text::shown(error.message(), 300),
+                remedy: error.remedy().unwrap_or_default().to_owned(),
+                since: self.clock().now(),
+            };
+            self.tested(tenant, name, Some(&trouble))?;
+        }
+        kept_alive
     }
 
     /// Ends the grant at the app, then forgets connection, secrets, positions and accounts. What is
@@ -361,12 +458,15 @@ impl Connections {
     /// would write its position again.
     ///
     /// # Errors
-    /// As [`Connections::get`]. That the app could not be told is no error, but in the result.
+    /// As [`Connections::get`]; with [`Unreachable::Keep`] also `Network`, `Busy` or `Malformed` when
+    /// the app could not be asked, and nothing is removed then. That the app refused to end the grant,
+    /// or had ended it already, is no error, but in the result.
     pub async fn remove(
         &self,
         tenant: &TenantName,
         name: &ConnectionName,
         description: &AdapterDescription,
+        unreachable: Unreachable,
     ) -> Result<Removal, ConnectError> {
         let connection = self.connection(tenant, name)?;
         let revocable = connection.method == Method::OAuth
@@ -378,6 +478,10 @@ impl Connections {
             };
             match revoked {
                 Ok(()) => Removal::Revoked,
+                // The token may be alive and well at the app.
+                Err(error) if unreachable == Unreachable::Keep && is_unreachable(&error) => {
+                    return Err(error);
+                }
                 Err(error) => Removal::NotRevoked(error),
             }
         } else {
@@ -386,8 +490,12 @@ impl Connections {
         let mut commit = Commit::new();
         commit.writes = everything(self.inner.store.as_ref(), tenant, name)?;
         self.inner.store.commit(tenant, commit)?;
+        self.directory(tenant)?.forget(name);
         let key = (tenant.clone(), name.clone());
-        self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let held = self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(tokens) = held {
+            tokens.end().await;
+        }
         Ok(removal)
     }
 
@@ -433,10 +541,7 @@ impl Connections {
             ));
         }
         let hosts = Hosts::resolve(description, Some(&connection.region), &connection.hosts)?;
-        let server = match description.oauth {
-            Some(_) => Some(Server::resolve(description, &hosts)?),
-            None => None,
-        };
+        let server = Server::of(connection.method, description, &hosts, &connection.settings)?;
         let inner = &self.inner;
         let tokens = inner
             .tokens
@@ -474,6 +579,39 @@ impl Connections {
         };
         self.inner.budgets.get(&name, requests, self.inner.minute)
     }
+}
+
+/// What [`Connections::keep`] writes.
+struct Keep<'a> {
+    known: Expect,
+    connection: &'a Connection,
+    grant: &'a Grant,
+    credentials: Option<&'a ClientCredentials>,
+    /// What the test found wrong.
+    trouble: Option<&'a Trouble>,
+    retention_days: u32,
+}
+
+/// How long an app keeps what is fetched from it, days; 0 when unknown, or when there is nothing that
+/// could get lost.
+pub(crate) fn retention_days(description: &AdapterDescription) -> u32 {
+    let mut streams = description.streams.iter();
+    if streams.any(|stream| stream.produces == Produces::Activities) {
+        description.retention_days
+    } else {
+        0
+    }
+}
+
+/// Whether it was not the app that refused.
+fn is_unreachable(error: &ConnectError) -> bool {
+    matches!(
+        error.kind(),
+        ConnectErrorKind::Network
+            | ConnectErrorKind::Busy
+            | ConnectErrorKind::TimedOut
+            | ConnectErrorKind::Malformed
+    )
 }
 
 /// Revokes a grant. When the app is busy it is asked once more after the time it names, but nobody

@@ -14,6 +14,7 @@ mod client;
 mod clock;
 pub mod connection;
 mod connections;
+pub mod directory;
 mod error;
 pub mod fetch;
 pub mod limit;
@@ -23,10 +24,15 @@ mod stop;
 mod testing;
 mod text;
 pub mod vault;
+mod watch;
+mod words;
 
-pub use client::{Hosts, Http};
+pub use client::{Hosts, Http, LARGEST_ANSWER};
 pub use clock::Clock;
 pub use connection::{Connection, ConnectionReport, State};
-pub use connections::{Connections, Established, Kept, NewConnection, Removal, Switch};
+pub use connections::{
+    Connections, Established, Kept, NewConnection, Removal, Switch, Unreachable, check_settings,
+};
 pub use error::{ConnectError, ConnectErrorKind};
 pub use stop::{Stop, StopHandle, stop};
+pub use watch::{Lost, Warning, WarningKind};

@@ -11,9 +11,12 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use casbah_model::adapter::{
-    Adapter, AdapterDescription, ClientAuthentication, Endpoint, Failure, HttpRequest, Next, OAuth,
-    Page, Pkce, PlanRequest, Produces, Region, Response as Answer, Revoke, Rounds, Stream, class,
+    Adapter, AdapterDescription, ClientAuthentication, ClientGrant, Endpoint, Failure, HttpRequest,
+    Next, OAuth, Page, Pkce, PlanRequest, Produces, Region, Response as Answer, Revoke, Rounds,
+    Stream, class,
 };
 use casbah_model::{Batch, BatchBuilder, ConnectionName, TenantName};
 use casbah_store::{
@@ -84,6 +87,10 @@ impl Seen {
 pub(crate) struct World {
     pub(crate) items: Vec<Item>,
     pub(crate) users: Vec<serde_json::Value>,
+    /// What has changed among the people of the directory, in order.
+    pub(crate) changes: Vec<serde_json::Value>,
+    pub(crate) members: Vec<serde_json::Value>,
+    pub(crate) leavers: Vec<serde_json::Value>,
     pub(crate) me: serde_json::Value,
     /// For requests of accounts.
     pub(crate) user_faults: VecDeque<Fault>,
@@ -95,6 +102,7 @@ pub(crate) struct World {
     pub(crate) seen: Vec<Seen>,
     pub(crate) access: HashSet<String>,
     pub(crate) refresh: Option<String>,
+    pub(crate) client_secret: String,
     pub(crate) codes: HashSet<String>,
     pub(crate) issued: u32,
     pub(crate) expires_in: serde_json::Value,
@@ -139,6 +147,7 @@ impl Toy {
         let world = Arc::new(Mutex::new(World {
             expires_in: json!(3600),
             largest_page: 1000,
+            client_secret: CLIENT_SECRET.to_owned(),
             me: json!({"id": "1", "email": "Root@Acme.example", "admin": true, "org": "o1", "orgName": "Acme"}),
             ..World::default()
         }));
@@ -194,7 +203,8 @@ async fn serve(
         let fault = match (seen.method.as_str(), seen.path.as_str()) {
             ("DELETE", _) | (_, "/api/revoke") => world.revoke_faults.pop_front(),
             (_, "/api/token") => world.token_faults.pop_front(),
-            (_, "/api/users") => world.user_faults.pop_front(),
+            (_, "/api/users" | "/api/people") => world.user_faults.pop_front(),
+            (_, "/api/members" | "/api/leavers") => None,
             _ => world.faults.pop_front(),
         };
         let early = match &fault {
@@ -239,6 +249,9 @@ fn token(world: &mut World, seen: &Seen) -> Response<Body> {
     }
     let form = seen.form();
     let get = |name: &str| form.get(name).cloned().unwrap_or_default();
+    if get("grant_type") == "client_credentials" {
+        return client_token(world, seen, &get("client_secret"));
+    }
     let good = match get("grant_type").as_str() {
         "authorization_code" => world.codes.remove(&get("code")),
         "refresh_token" => world.refresh.as_ref() == Some(&get("refresh_token")),
@@ -250,6 +263,20 @@ fn token(world: &mut World, seen: &Seen) -> Response<Body> {
     } else {
         answer(400, &json!({"error": "invalid_grant", "errorCode": "1071", "message": "expired"}))
     }
+}
+
+/// A token for the client itself, who proves itself in the form or by Basic.
+fn client_token(world: &mut World, seen: &Seen, in_form: &str) -> Response<Body> {
+    let basic = seen.header("authorization").strip_prefix("Basic ").unwrap_or_default();
+    let basic = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+    if in_form != world.client_secret && !basic.ends_with(&format!(":{}", world.client_secret)) {
+        return answer(401, &json!({"error": "invalid_client", "error_description": "run out"}));
+    }
+    let mut token = world.issue();
+    if let Some(token) = token.as_object_mut() {
+        token.remove("refresh_token");
+    }
+    answer(200, &token)
 }
 
 fn data(world: &World, seen: &Seen, fault: Option<Fault>) -> Response<Body> {
@@ -266,6 +293,14 @@ fn data(world: &World, seen: &Seen, fault: Option<Fault>) -> Response<Body> {
             let more = world.users.len() > (page + 1) * 2;
             answer(200, &json!({"items": users, "next": (page + 1).to_string(), "more": more}))
         }
+        "/api/members" => {
+            let page = number("page").unwrap_or(0);
+            let members: Vec<_> = world.members.iter().skip(page * 2).take(2).collect();
+            let more = world.members.len() > (page + 1) * 2;
+            answer(200, &json!({"items": members, "next": (page + 1).to_string(), "more": more}))
+        }
+        "/api/leavers" => answer(200, &json!({"items": world.leavers, "next": "", "more": false})),
+        "/api/people" => people(world, seen.query.get("page").map_or("", String::as_str)),
         "/api/events" => {
             let size = number("size").unwrap();
             if size > world.largest_page {
@@ -296,19 +331,59 @@ fn data(world: &World, seen: &Seen, fault: Option<Fault>) -> Response<Body> {
     }
 }
 
+/// A page of the people: of all who are there, or of what has changed since.
+fn people(world: &World, cursor: &str) -> Response<Body> {
+    let (all, from, start) = match cursor.split('-').collect::<Vec<_>>().as_slice() {
+        ["changes", from] => (&world.changes, from.parse().unwrap(), 0),
+        ["all", from, start] => (&world.users, from.parse().unwrap(), start.parse().unwrap()),
+        _ => (&world.users, 0, world.changes.len()),
+    };
+    let whole = !cursor.starts_with("changes");
+    let end = (from + 2).min(all.len());
+    let items: Vec<_> = all.iter().take(end).skip(from).collect();
+    let more = end < all.len();
+    let next = match (whole, more) {
+        (true, true) => format!("all-{end}-{start}"),
+        (true, false) => format!("changes-{start}"),
+        (false, _) => format!("changes-{end}"),
+    };
+    answer(200, &json!({"items": items, "next": next, "more": more}))
+}
+
 /// The adapter of the made-up app.
 pub(crate) struct ToyAdapter {
     pub(crate) description: AdapterDescription,
     /// Stands in for the planned request, to see a hostile plan refused.
     pub(crate) planned: Mutex<Option<HttpRequest>>,
+    /// It asks for no more records than this, whatever the host allows.
+    pub(crate) own_limit: u32,
     /// Bodies that `read` saw.
     pub(crate) bodies: Mutex<Vec<String>>,
 }
 
 impl ToyAdapter {
     pub(crate) fn new() -> Self {
-        Self { description: description(), planned: Mutex::default(), bodies: Mutex::default() }
+        Self {
+            description: description(),
+            planned: Mutex::default(),
+            own_limit: u32::MAX,
+            bodies: Mutex::default(),
+        }
     }
+}
+
+/// The same app as a directory: people by changes, memberships and leavers.
+pub(crate) fn directory() -> ToyAdapter {
+    let mut adapter = ToyAdapter::new();
+    adapter.description.directory = true;
+    adapter.description.streams = vec![
+        Stream { rounds: Rounds::Delta, ..stream("people", Produces::Accounts) },
+        stream("members", Produces::Memberships),
+        Stream { rounds: Rounds::Some, ..stream("leavers", Produces::Accounts) },
+        stream("events", Produces::Activities),
+        stream("facts", Produces::Facts),
+    ];
+    adapter
 }
 
 fn stream(name: &str, produces: Produces) -> Stream {
@@ -358,7 +433,8 @@ pub(crate) fn description() -> AdapterDescription {
             stream("facts", Produces::Facts),
         ],
         requests_per_minute: 60_000,
-        retention_days: 180,
+        // Its activities are of 1970.
+        retention_days: 0,
         directory: false,
         settings: serde_json::Value::Null,
         limitations: Vec::new(),
@@ -405,6 +481,14 @@ impl Adapter for ToyAdapter {
                 planned.query =
                     vec![("page".to_owned(), request.cursor.clone().unwrap_or_default())];
             }
+            "people" | "members" | "leavers" => {
+                planned.path = format!("/{}", request.stream);
+                let cursor = request.cursor.clone().unwrap_or_default();
+                planned.query = vec![
+                    ("page".to_owned(), cursor),
+                    ("recover".to_owned(), request.recover.to_string()),
+                ];
+            }
             "facts" => planned.path = "/me".to_owned(),
             _ => {
                 planned.path = "/events".to_owned();
@@ -419,7 +503,7 @@ impl Adapter for ToyAdapter {
                 };
                 planned.query = vec![
                     ("cursor".to_owned(), cursor),
-                    ("size".to_owned(), request.page_size.to_string()),
+                    ("size".to_owned(), request.page_size.min(self.own_limit).to_string()),
                 ];
             }
         }
@@ -478,9 +562,14 @@ impl Adapter for ToyAdapter {
                 serde_json::from_str(item.get()).unwrap();
             builder.begin_row();
             let word = |name: &str| fields.get(name).and_then(|value| value.as_str()).unwrap_or("");
-            if response.request.stream == "users" {
-                for name in ["id", "email", "name", "status"] {
+            if response.request.stream != "events" {
+                for name in ["id", "email", "name", "status", "aliases", "group"] {
                     builder.text(name, word(name));
+                }
+                for name in ["since", "leaves"] {
+                    if let Some(time) = fields.get(name).and_then(|value| value.as_i64()) {
+                        builder.integer(name, time);
+                    }
                 }
                 for name in ["admin", "external"] {
                     if let Some(flag) = fields.get(name).and_then(|value| value.as_bool()) {
@@ -690,6 +779,42 @@ impl Rig {
             )
             .await
             .unwrap();
+        self.toy.world().seen.clear();
+    }
+
+    /// The same where an application can sign in by itself, and nobody else.
+    pub(crate) async fn of_application() -> Self {
+        let mut adapter = ToyAdapter::new();
+        let oauth = adapter.description.oauth.as_mut().unwrap();
+        oauth.authorize = None;
+        oauth.client_credentials = Some(ClientGrant {
+            scopes: vec!["{host.api}/.default".to_owned()],
+            client_authentication: ClientAuthentication::Body,
+            client_id: String::new(),
+        });
+        adapter.description.personal_token = false;
+        Self::with(adapter).await
+    }
+
+    /// A connection of an application that signed in by itself.
+    pub(crate) async fn connect_application(&self) {
+        let (description, clock) = (&self.adapter.description, &self.clock);
+        let http = self.connections.http();
+        let (settings, client) = (json!({}), Self::credentials());
+        let grant =
+            Grant::of_client(description, &self.hosts(), &settings, &client, http, clock).await;
+        let new =
+            NewConnection { hosts: self.toy.hosts(), ..NewConnection::new(self.name.clone()) };
+        let (grant, adapter) = (grant.unwrap(), self.adapter.clone());
+        let established = self.connections.establish(
+            &self.tenant,
+            new,
+            grant,
+            Some(client),
+            adapter,
+            Switch::Refuse,
+        );
+        assert!(established.await.unwrap().check.passed());
         self.toy.world().seen.clear();
     }
 

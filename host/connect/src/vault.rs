@@ -75,14 +75,20 @@ impl VaultKey {
         Ok(Self::new(key))
     }
 
-    /// The key given in the environment, else the one in `file`, which is made when it is missing.
+    /// The key given in the environment, else the one in `file`, which is made when it is missing and
+    /// `store` holds no secrets yet.
     ///
     /// Call it while holding the lock of the data folder.
     ///
     /// # Errors
-    /// `Key` when the key is malformed, or when the file can't be made, read, or can be read by
-    /// others than its owner.
-    pub fn load(environment: Option<&str>, file: &Path) -> Result<Self, ConnectError> {
+    /// `Key` when the key is malformed, when the file can't be made, read, or can be read by others
+    /// than its owner, or when it is gone while there are secrets that it had sealed. `Store` when the
+    /// store fails.
+    pub fn load(
+        environment: Option<&str>,
+        file: &Path,
+        store: &dyn Store,
+    ) -> Result<Self, ConnectError> {
         if let Some(text) = environment {
             return Self::parse(text).map_err(|error| {
                 ConnectError::new(
@@ -92,13 +98,20 @@ impl VaultKey {
                 .hint(error.remedy().unwrap_or_default())
             });
         }
-        let shown = file.display();
         let metadata = match fs::metadata(file) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A new key could not open what the lost one had sealed.
+                return if holds_secrets(store)? { Err(lost(file)) } else { Self::create(file) };
+            }
             Err(error) => return Err(unreadable(file, error)),
         };
-        check_owner_only(file, &metadata)?;
+        Self::read(file, &metadata)
+    }
+
+    fn read(file: &Path, metadata: &fs::Metadata) -> Result<Self, ConnectError> {
+        let shown = file.display();
+        check_owner_only(file, metadata)?;
         let text =
             Zeroizing::new(fs::read_to_string(file).map_err(|error| unreadable(file, error))?);
         Self::parse(&text).map_err(|_| {
@@ -141,7 +154,8 @@ impl VaultKey {
             Ok(()) => {}
             // Somebody else was quicker: theirs is the key.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Self::load(None, file);
+                let metadata = fs::metadata(file).map_err(|error| unreadable(file, error))?;
+                return Self::read(file, &metadata);
             }
             Err(error) => return Err(failed(error)),
         }
@@ -162,6 +176,30 @@ impl fmt::Debug for VaultKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VaultKey({})", self.id())
     }
+}
+
+fn holds_secrets(store: &dyn Store) -> Result<bool, ConnectError> {
+    let mut found = false;
+    for tenant in store.tenants() {
+        store.scan(&tenant, Table::Secret, &ScanRange::all(), false, &mut |_, _| {
+            found = true;
+            false
+        })?;
+    }
+    Ok(found)
+}
+
+fn lost(file: &Path) -> ConnectError {
+    let shown = file.display();
+    ConnectError::new(
+        ConnectErrorKind::Key,
+        format!("the key for secrets `{shown}` is gone, and without it the tokens of the connections can't be opened"),
+    )
+    .hint(format!(
+        "restore it from your backup, or give it in `CASBAH_KEY`; if it is lost for good, make a new one with \
+         `(umask 077; openssl rand -base64 32 > {shown})` and sign every connection in anew with \
+         `casbah connect APP --name NAME --replace`"
+    ))
 }
 
 fn unreadable(file: &Path, error: io::Error) -> ConnectError {

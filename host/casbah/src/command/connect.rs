@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use casbah_connect::connection::{Connection, Method};
 use casbah_connect::oauth::{ClientCredentials, Grant, Listener, Redirect, SignIn, SignIns};
-use casbah_connect::{Hosts, NewConnection, Stop, Switch};
-use casbah_model::adapter::Adapter;
+use casbah_connect::{Hosts, NewConnection, Stop, Switch, check_settings};
+use casbah_model::adapter::{Adapter, AdapterDescription};
 use secrecy::SecretString;
 
 use crate::cli::{ConnectArgs, Format};
@@ -35,36 +37,51 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> Result<Found> {
     let adapter = Arc::new(plugins.adapter(&args.app)?.clone());
+    let description = adapter.description();
     let connections = &opened.connections;
-    let exists =
-        connections.list(&opened.tenant)?.iter().any(|report| report.connection.name == args.name);
-    if exists && !args.replace {
+    let before = connections.list(&opened.tenant)?.into_iter().map(|report| report.connection);
+    let before = before.into_iter().find(|connection| connection.name == args.name);
+    if before.is_some() && !args.replace {
         bail!(
             "there is a connection `{}` already\nhint: choose another name, or sign it in anew with --replace",
             args.name
         );
     }
-    let mut new = NewConnection::new(args.name.clone());
-    new.region.clone_from(&args.region);
-    for (host, address) in [("api", &args.api_base), ("sign-in", &args.sign_in)] {
-        if let Some(address) = address {
-            new.hosts.insert(host.to_owned(), address.trim_end_matches('/').to_owned());
-        }
-    }
-    new.settings = serde_json::from_str(&args.settings)
-        .with_context(|| format!("the settings `{}` are not JSON", args.settings))?;
-    new.budget.clone_from(&args.budget);
-    new.requests_per_minute = args.requests_per_minute;
-    new.internal_domains.clone_from(&args.domain);
-    new.connected_by = std::env::var("USER").unwrap_or_default();
+    let before = before.filter(|before| before.app == description.name);
+    let new = wanted(args, before.as_ref())?;
+    // Before anybody is sent to a consent page, or asked for a secret.
+    check_settings(description, &new.settings)?;
+    let hosts = Hosts::resolve(description, new.region.as_deref(), &new.hosts)?;
 
     let (grant, credentials) = match personal_token(args, adapter.as_ref(), environment, output)? {
         Some(token) => (Grant::personal(&token, connections.clock().now())?, None),
+        None if is_service(args, description, before.as_ref()) => {
+            let (http, clock) = (connections.http(), connections.clock());
+            // What can't work for want of a setting is told before anybody is asked.
+            Grant::check_client(description, &hosts, &new.settings)?;
+            let credentials = client(args, environment, output)?;
+            if credentials.secret.is_none() {
+                bail!(
+                    "the client secret is empty: an application can't sign in by itself without one"
+                );
+            }
+            let grant =
+                Grant::of_client(description, &hosts, &new.settings, &credentials, http, clock);
+            (grant.await?, Some(credentials))
+        }
         None => {
             let credentials = client(args, environment, output)?;
-            let hosts = Hosts::resolve(adapter.description(), new.region.as_deref(), &new.hosts)?;
-            let sign_in =
-                consent(args, adapter.as_ref(), &hosts, &credentials, opened, stop, output).await?;
+            let sign_in = consent(
+                args,
+                description,
+                &hosts,
+                &new.settings,
+                &credentials,
+                opened,
+                stop,
+                output,
+            )
+            .await?;
             let grant = sign_in.redeem(connections.http(), connections.clock()).await?;
             (grant, Some(credentials))
         }
@@ -90,6 +107,55 @@ pub(crate) async fn run(
         ));
     }
     Ok(Found(!check.passed()))
+}
+
+/// The connection as it is wanted: what was not said stays as it was before.
+fn wanted(args: &ConnectArgs, before: Option<&Connection>) -> Result<NewConnection> {
+    let mut new = NewConnection::new(args.name.clone());
+    let named = args.region.is_some() || args.api_base.is_some() || args.sign_in.is_some();
+    new.region.clone_from(&args.region);
+    for (host, address) in [("api", &args.api_base), ("sign-in", &args.sign_in)] {
+        if let Some(address) = address {
+            new.hosts.insert(host.to_owned(), address.trim_end_matches('/').to_owned());
+        }
+    }
+    if let Some(settings) = &args.settings {
+        new.settings = serde_json::from_str(settings).with_context(|| {
+            format!("the settings `{settings}` are not JSON\nhint: write them like {{\"NAME\": \"VALUE\"}}")
+        })?;
+    }
+    new.budget.clone_from(&args.budget);
+    new.requests_per_minute = args.requests_per_minute;
+    new.internal_domains.clone_from(&args.domain);
+    new.connected_by = std::env::var("USER").unwrap_or_default();
+    let Some(before) = before else { return Ok(new) };
+    if !named {
+        new.region = Some(before.region.clone());
+        new.hosts.clone_from(&before.hosts);
+    }
+    if args.settings.is_none() {
+        new.settings.clone_from(&before.settings);
+    }
+    if args.domain.is_empty() {
+        new.internal_domains.clone_from(&before.internal_domains);
+    }
+    new.budget = new.budget.or_else(|| before.budget.clone());
+    new.requests_per_minute = new.requests_per_minute.or(before.requests_per_minute);
+    Ok(new)
+}
+
+/// Whether an application is to sign in by itself: when that is asked for, was so before, or is the
+/// only way.
+fn is_service(
+    args: &ConnectArgs,
+    description: &AdapterDescription,
+    before: Option<&Connection>,
+) -> bool {
+    let only = description
+        .oauth
+        .as_ref()
+        .is_some_and(|oauth| oauth.authorize.is_none() && oauth.client_credentials.is_some());
+    args.service || only || before.is_some_and(|before| before.method == Method::Service)
 }
 
 /// The token made by hand, when one is to be used.
@@ -143,16 +209,17 @@ fn read_secret(path: &PathBuf) -> Result<String> {
 }
 
 /// Sends the administrator to the consent page and waits for the answer.
+#[expect(clippy::too_many_arguments, reason = "each is something else, and there is one caller")]
 async fn consent(
     args: &ConnectArgs,
-    adapter: &dyn Adapter,
+    description: &AdapterDescription,
     hosts: &Hosts,
+    settings: &serde_json::Value,
     credentials: &ClientCredentials,
     opened: &Opened,
     mut stop: Stop,
     output: &mut Output,
 ) -> Result<SignIn> {
-    let description = adapter.description();
     let sign_ins = Arc::new(SignIns::new(opened.connections.clock().clone()));
     let mut listener = match (&args.redirect, args.paste) {
         (Some(_), false) => {
@@ -169,7 +236,8 @@ async fn consent(
         (None, Some(listener)) => listener.redirect().clone(),
         (None, None) => bail!("there is no redirect address"),
     };
-    let started = sign_ins.start(description, hosts, credentials.clone(), redirect, SESSION)?;
+    let started =
+        sign_ins.start(description, hosts, settings, credentials.clone(), redirect, SESSION)?;
     output.say(&format!(
         "Open this address where you are signed in to {} as an administrator:",
         description.title
@@ -177,30 +245,73 @@ async fn consent(
     // The one thing that a script may want to pick up.
     output.line(started.address.as_str())?;
     output.say(&format!("The redirect address must be registered: {}", started.redirect.url()));
-    if let Some(command) = &args.browser {
-        open(command, started.address.as_str())?;
-    }
+    let mut browser = match &args.browser {
+        Some(command) => Browser::open(command, started.address.as_str(), output)?,
+        None => None,
+    };
     if let (Some(listener), false) = (&mut listener, args.paste) {
         output.say("Waiting for the answer; Ctrl-C gives up.");
-        return match tokio::time::timeout(PATIENCE, listener.wait(&mut stop)).await {
-            Ok(sign_in) => Ok(sign_in?),
-            Err(_) => bail!("nobody consented within ten minutes\nhint: try again"),
-        };
+        let mut answer = pin!(tokio::time::timeout(PATIENCE, listener.wait(&mut stop)));
+        loop {
+            tokio::select! {
+                sign_in = &mut answer => return match sign_in {
+                    Ok(sign_in) => Ok(sign_in?),
+                    Err(_) => bail!("nobody consented within ten minutes\nhint: try again"),
+                },
+                failed = Browser::failed(&mut browser) => {
+                    browser = None;
+                    if let Some(failed) = failed {
+                        output.say(&format!("{failed}\n{}", by_hand(started.address.as_str())));
+                    }
+                }
+            }
+        }
     }
     let pasted = output.ask("address that the browser ended up at", false)?;
     Ok(sign_ins.paste(&pasted, SESSION)?)
 }
 
-/// Starts the browser; whatever it prints is none of our results.
-fn open(command: &str, address: &str) -> Result<()> {
-    let mut words = command.split_whitespace();
-    let program = words.next().context("the command for --browser is empty")?;
-    std::process::Command::new(program)
-        .args(words)
-        .arg(address)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("the browser `{program}` can't be started"))?;
-    Ok(())
+fn by_hand(address: &str) -> String {
+    format!("hint: open the address by hand: {address}")
+}
+
+/// The command that opens the consent page.
+struct Browser {
+    command: String,
+    child: tokio::process::Child,
+}
+
+impl Browser {
+    /// Starts it; whatever it prints is none of our results. That it can't be started is said, and no
+    /// reason to give up: the address can be opened by hand.
+    fn open(command: &str, address: &str, output: &mut Output) -> Result<Option<Self>> {
+        let mut words = command.split_whitespace();
+        let program = words.next().context("the command for --browser is empty")?;
+        let child = tokio::process::Command::new(program)
+            .args(words)
+            .arg(address)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        match child {
+            Ok(child) => Ok(Some(Self { command: command.to_owned(), child })),
+            Err(error) => {
+                output.say(&format!(
+                    "the browser `{program}` can't be started: {error}\n{}",
+                    by_hand(address)
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits until it has ended, and says so if it failed. Without one it waits for ever.
+    async fn failed(browser: &mut Option<Self>) -> Option<String> {
+        let Some(Self { command, child }) = browser else { return std::future::pending().await };
+        match child.wait().await {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(format!("the browser command `{command}` failed: {status}")),
+            Err(error) => Some(format!("the browser command `{command}` failed: {error}")),
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use casbah_connect::{ConnectionReport, Removal};
+use casbah_connect::connection::Method;
+use casbah_connect::{ConnectionReport, Removal, Unreachable};
 use casbah_model::adapter::Adapter;
 use casbah_model::{ConnectionName, time};
 
@@ -50,43 +51,59 @@ pub(crate) async fn run(
             output.say(&format!("connection `{name}` is disabled; everything is kept"));
         }
         ConnectionCommand::Remove { name, force } => {
-            let adapter = adapter(opened, name, plugins)?;
-            if !force {
-                // Revoking needs the app: better to be told before the token is forgotten.
-                let report = connections.check(tenant, name, Arc::clone(&adapter)).await?;
-                if report
-                    .checks
-                    .iter()
-                    .all(|check| check.outcome != casbah_connect::check::Outcome::Passed)
-                {
-                    bail!(
-                        "the app can't be reached, so the token of `{name}` can't be revoked:\n{report}\nhint: --force forgets it all the same"
-                    );
-                }
-            }
-            // A fetch that is under way would write its position back behind the removal.
-            connections.set_enabled(tenant, name, false)?;
-            let patience = Instant::now() + PATIENCE;
-            while opened.fetching().contains(&(tenant.clone(), name.clone())) {
-                if Instant::now() > patience {
-                    bail!(
-                        "connection `{name}` is still being fetched; it is disabled now\nhint: try again in a moment"
-                    );
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            match connections.remove(tenant, name, adapter.description()).await? {
-                Removal::Revoked => output.say(&format!("connection `{name}` is revoked and removed")),
-                Removal::NothingToRevoke => output.say(&format!(
-                    "connection `{name}` is removed; a token made by hand ends only in the app itself"
-                )),
-                Removal::NotRevoked(error) => output.say(&format!(
-                    "connection `{name}` is removed, but its token was not revoked: {error}"
-                )),
-            }
+            remove(opened, name, *force, plugins, output).await?;
         }
     }
     Ok(Found(false))
+}
+
+async fn remove(
+    opened: &Opened,
+    name: &ConnectionName,
+    force: bool,
+    plugins: &dyn Fn() -> Result<Arc<Plugins>>,
+    output: &mut Output,
+) -> Result<()> {
+    let (connections, tenant) = (&opened.connections, &opened.tenant);
+    let before = connections.get(tenant, name)?.connection;
+    let adapter = adapter(opened, name, plugins)?;
+    // A fetch that is under way would write its position back behind the removal.
+    connections.set_enabled(tenant, name, false)?;
+    let patience = Instant::now() + PATIENCE;
+    while opened.fetching().contains(&(tenant.clone(), name.clone())) {
+        if Instant::now() > patience {
+            bail!(
+                "connection `{name}` is still being fetched; it is disabled now\nhint: try again in a moment"
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let unreachable = if force { Unreachable::Forget } else { Unreachable::Keep };
+    match connections.remove(tenant, name, adapter.description(), unreachable).await {
+        Ok(Removal::Revoked) => {
+            output.say(&format!("connection `{name}` is revoked and removed"));
+        }
+        Ok(Removal::NothingToRevoke) if before.method == Method::Service => {
+            output.say(&format!(
+                "connection `{name}` is removed; the application ends only in the app itself"
+            ));
+        }
+        Ok(Removal::NothingToRevoke) => output.say(&format!(
+            "connection `{name}` is removed; a token made by hand ends only in the app itself"
+        )),
+        Ok(Removal::NotRevoked(error)) => output.say(&format!(
+            "connection `{name}` is removed, but revoking its token failed: {}\nhint: if it is not dead already, end it in the app itself",
+            error.message()
+        )),
+        Err(error) => {
+            connections.set_enabled(tenant, name, before.enabled)?;
+            bail!(
+                "the token of `{name}` can't be revoked, so the connection is kept: {}\nhint: --force removes it all the same; the token stays good until it is ended in the app itself",
+                error.message()
+            );
+        }
+    }
+    Ok(())
 }
 
 fn adapter(
@@ -138,11 +155,16 @@ fn table(reports: &[ConnectionReport], output: &mut Output) -> Result<()> {
         },
     )?;
     if output.format == Format::Table {
-        for report in reports.iter().filter(|report| !report.reason.is_empty()) {
-            output.line("")?;
-            output.line(&format!("{}: {}", report.connection.name, report.reason))?;
-            if !report.remedy.is_empty() {
-                output.line(&format!("  {}", report.remedy))?;
+        for report in reports {
+            let warnings = report.warnings.iter().map(|warning| (&warning.reason, &warning.remedy));
+            let warnings = warnings.filter(|(reason, _)| **reason != report.reason);
+            let all = std::iter::once((&report.reason, &report.remedy)).chain(warnings);
+            for (reason, remedy) in all.filter(|(reason, _)| !reason.is_empty()) {
+                output.line("")?;
+                output.line(&format!("{}: {reason}", report.connection.name))?;
+                if !remedy.is_empty() {
+                    output.line(&format!("  {remedy}"))?;
+                }
             }
         }
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod activity;
 pub(crate) mod alert;
+pub(crate) mod behavior;
+pub(crate) mod calibrate;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod connection;
@@ -14,7 +16,7 @@ pub(crate) mod store;
 pub(crate) mod when;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -39,6 +41,8 @@ pub(crate) struct Opened {
     pub(crate) tenant: TenantName,
     /// The connections of all tenants.
     pub(crate) connections: Connections,
+    /// Folder of the policies in force; `None` for the built-in ones.
+    pub(crate) policies: Option<PathBuf>,
     fetching: Arc<Mutex<BTreeSet<(TenantName, ConnectionName)>>>,
 }
 
@@ -70,15 +74,22 @@ impl Opened {
             Arc::new(casbah_store::open(data, Options::default(), &|step| bar.step(step))?);
         bar.finish();
         let key = std::env::var("CASBAH_KEY").ok();
-        let key = VaultKey::load(key.as_deref(), &config.key_file)?;
-        let http = Http::new(env!("CARGO_PKG_VERSION"))?;
+        let key = VaultKey::load(key.as_deref(), &config.key_file, store.as_ref())?;
+        let http =
+            Http::new(env!("CARGO_PKG_VERSION"))?.with_largest_answer(config.largest_answer);
         let connections = Connections::new(
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::new(Vault::new(key)),
             http,
             Clock::new(),
         );
-        Ok(Self { store, tenant: config.tenant.clone(), connections, fetching: Arc::default() })
+        Ok(Self {
+            store,
+            tenant: config.tenant.clone(),
+            connections,
+            policies: config.policies.clone(),
+            fetching: Arc::default(),
+        })
     }
 
     /// Connections that this process is fetching right now, by tenant.

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use casbah_connect::fetch::{Ended, Fetch, Fetched};
-use casbah_connect::{ConnectError, ConnectErrorKind, Connection, Stop, StopHandle};
+use casbah_connect::{
+    ConnectError, ConnectErrorKind, Connection, ConnectionReport, Stop, StopHandle, Warning,
+};
 use casbah_detect::{Evaluator, EvaluatorOptions, EvaluatorStatus};
 use casbah_model::ConnectionName;
+use casbah_model::adapter::Adapter as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,7 +35,7 @@ const SLICE: Duration = Duration::from_millis(250);
 pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Result<Found> {
     let opened = Opened::open(config, Missing::Make)?;
     let plugins = Arc::new(Plugins::load(config)?);
-    let policies = policy::load(config, plugins.as_ref())?;
+    let policies = policy::load(config.policies.as_deref(), plugins.as_ref())?;
     let groups = policies.groups(plugins.as_ref())?;
     if opened.connections.list(&opened.tenant)?.is_empty() {
         output.say("there are no connections yet\nhint: make one with `casbah connect`");
@@ -71,6 +74,7 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
         tasks: BTreeMap::new(),
         results: Vec::new(),
         failed: BTreeMap::new(),
+        warned: BTreeMap::new(),
     };
     let ended = runtime.block_on(supervisor.run(handle, stop));
     drop(served);
@@ -94,6 +98,8 @@ struct Supervisor {
     results: Vec<Fetched>,
     /// Connections that can't be fetched at all, as they were when that was found, and why.
     failed: BTreeMap<ConnectionName, (Connection, String)>,
+    /// What was told about connections in which nothing fails.
+    warned: BTreeMap<ConnectionName, Vec<Warning>>,
 }
 
 /// A connection that is being fetched, as it was when that began.
@@ -131,7 +137,10 @@ impl Supervisor {
                 _ = terminate.recv() => handle.stop(),
                 _ = interrupt.recv() => handle.stop(),
                 () = stop.wanted() => break,
-                _ = retention.tick() => self.retain().await,
+                _ = retention.tick() => {
+                    self.retain().await;
+                    self.keep_alive();
+                }
                 _ = reconcile.tick() => {
                     self.reconcile(&log_end).await?;
                     self.status.evaluation(&self.evaluator.status());
@@ -260,6 +269,7 @@ impl Supervisor {
                 running.stop.stop();
             }
         }
+        self.warn(&wanted);
         for report in wanted {
             let connection = report.connection;
             let name = connection.name.clone();
@@ -294,6 +304,42 @@ impl Supervisor {
             self.tasks.insert(name, Running { connection, stop, task });
         }
         Ok(())
+    }
+
+    /// Tells what has to be looked at although nothing fails, once for every different thing.
+    fn warn(&mut self, reports: &[ConnectionReport]) {
+        for report in reports {
+            let name = &report.connection.name;
+            let told = self.warned.get(name).map_or(&[][..], Vec::as_slice);
+            if told == report.warnings {
+                continue;
+            }
+            for warning in report.warnings.iter().filter(|warning| !told.contains(warning)) {
+                tracing::warn!(connection = %name, remedy = warning.remedy, "{}", warning.reason);
+                self.status.trouble(name, &format!("{} ({})", warning.reason, warning.remedy));
+            }
+            self.warned.insert(name.clone(), report.warnings.clone());
+        }
+    }
+
+    /// Keeps the grants of connections alive that are switched off. Nothing waits for it: the app may
+    /// be slow to answer.
+    fn keep_alive(&self) {
+        let Opened { connections, tenant, .. } = self.opened.clone();
+        let plugins = Arc::clone(&self.plugins);
+        tokio::spawn(async move {
+            for report in connections.list(&tenant).unwrap_or_default() {
+                let name = &report.connection.name;
+                let Ok(adapter) = plugins.adapter(&report.connection.app) else { continue };
+                match connections.keep_alive(&tenant, name, adapter.description()).await {
+                    Ok(false) => {}
+                    Ok(true) => tracing::info!(connection = %name, "its grant is kept alive"),
+                    Err(error) => {
+                        tracing::warn!(connection = %name, %error, "its grant can't be kept alive");
+                    }
+                }
+            }
+        });
     }
 
     async fn retain(&self) {
@@ -346,6 +392,10 @@ fn report(finished: &Finished, output: &mut Output) -> bool {
             if !report.remedy.is_empty() {
                 output.say(&format!("  hint: {}", report.remedy));
             }
+        }
+        for warning in report.warnings.iter().filter(|warning| warning.reason != report.reason) {
+            troubled = true;
+            output.say(&format!("  {}\n  hint: {}", warning.reason, warning.remedy));
         }
     }
     for group in &finished.groups {

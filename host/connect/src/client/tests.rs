@@ -246,6 +246,7 @@ async fn answers_are_bounded_in_size_and_time() {
     assert!(!error.to_string().contains("private"), "{error}");
     assert_snapshot!([large, slow, error].map(|error| error.to_string()).join("\n"), @r"
     the answer of `127.0.0.1` is larger than 1000 bytes
+    hint: smaller pieces are asked for by themselves; if even the smallest is too large, raise `largest-answer-mib` in the settings file
     `127.0.0.1` did not answer in time (operation timed out)
     `127.0.0.1` can't be reached: Connection refused (os error 111)
     hint: check the network, the region and the addresses

@@ -200,8 +200,11 @@ async fn removing_ends_the_grant_and_forgets_everything() {
     rig.toy.world().users = vec![json!({"id": "u1"})];
     let (_handle, never) = crate::stop();
     rig.connections.fetch(rig.fetch(), never).await.unwrap();
-    let removal =
-        rig.connections.remove(&rig.tenant, &rig.name, &rig.adapter.description).await.unwrap();
+    let removal = rig
+        .connections
+        .remove(&rig.tenant, &rig.name, &rig.adapter.description, Unreachable::Forget)
+        .await
+        .unwrap();
     assert!(matches!(removal, Removal::Revoked), "{removal:?}");
     assert!(rig.toy.world().access.is_empty(), "the app was told");
     for table in casbah_store::Table::ALL {
@@ -231,8 +234,11 @@ async fn a_connection_is_removed_even_if_the_app_can_not_be_told() {
         let rig = Rig::new().await;
         rig.connect().await;
         rig.toy.world().revoke_faults.extend(faults.clone());
-        let removal =
-            rig.connections.remove(&rig.tenant, &rig.name, &rig.adapter.description).await.unwrap();
+        let removal = rig
+            .connections
+            .remove(&rig.tenant, &rig.name, &rig.adapter.description, Unreachable::Forget)
+            .await
+            .unwrap();
         assert_eq!(matches!(removal, Removal::Revoked), revoked, "{faults:?}: {removal:?}");
         assert_eq!(rig.toy.count("/api/token"), requests, "{faults:?}");
         rig.connections.get(&rig.tenant, &rig.name).unwrap_err();
@@ -243,9 +249,190 @@ async fn a_connection_is_removed_even_if_the_app_can_not_be_told() {
         .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
         .await
         .unwrap();
-    let removal =
-        rig.connections.remove(&rig.tenant, &rig.name, &rig.adapter.description).await.unwrap();
+    let removal = rig
+        .connections
+        .remove(&rig.tenant, &rig.name, &rig.adapter.description, Unreachable::Forget)
+        .await
+        .unwrap();
     assert!(matches!(removal, Removal::NothingToRevoke));
+}
+
+/// An application that signed in by itself is fetched for like any other, and has nothing to revoke.
+#[tokio::test]
+async fn an_application_is_connected_fetched_for_and_removed() {
+    let rig = Rig::of_application().await;
+    rig.connect_application().await;
+    rig.toy.add_items(0..250);
+    rig.clock.advance(4_000_000);
+    let (_handle, never) = crate::stop();
+    let fetched = rig.connections.fetch(rig.fetch(), never).await.unwrap();
+    assert_eq!(
+        (fetched.report.state, fetched.report.connection.method),
+        (State::Ok, Method::Service)
+    );
+    rig.expect_all_once(250);
+    let description = &rig.adapter.description;
+    let removal =
+        rig.connections.remove(&rig.tenant, &rig.name, description, Unreachable::Keep).await;
+    assert!(matches!(removal.unwrap(), Removal::NothingToRevoke));
+    assert_eq!(rig.toy.count("/api/token"), 1, "one renewal, no revocation");
+}
+
+/// Who tries the wrong way in is told the right one.
+#[tokio::test]
+async fn the_wrong_way_in_names_the_right_one() {
+    let rig = Rig::of_application().await;
+    let (hosts, settings) = (rig.hosts(), json!({}));
+    let mut description = rig.adapter.description.clone();
+    let consent = |description: &AdapterDescription| {
+        Server::consent(description, &hosts, &settings).unwrap_err().to_string()
+    };
+    let mut said = vec![consent(&description)];
+    description.oauth.as_mut().unwrap().client_credentials = None;
+    said.push(Grant::check_client(&description, &hosts, &settings).unwrap_err().to_string());
+    description.oauth = None;
+    said.push(consent(&description));
+    assert_snapshot!(said.join("\n"), @r"
+    nobody can sign casbah in to Toy by consent
+    hint: register an application there that may read, and connect as that: `casbah connect toy --service`
+    Toy lets no application sign in by itself: somebody has to
+    hint: connect without --service
+    Toy can't be connected by consent
+    hint: make an access token in the app and give it with --token-file
+    ");
+}
+
+/// Wrong settings are told before anything is kept.
+#[tokio::test]
+async fn settings_are_checked_before_anything_is_kept() {
+    let mut adapter = crate::testing::ToyAdapter::new();
+    adapter.description.settings =
+        json!({"additionalProperties": false, "properties": {"kinds": {"type": "object"}}});
+    let rig = Rig::with(adapter).await;
+    let grant = personal(&rig, "made-by-hand");
+    let wrong = NewConnection { settings: json!({"kind": {}}), ..new(&rig) };
+    let error = rig
+        .connections
+        .establish(&rig.tenant, wrong, grant, None, rig.adapter.clone(), Switch::Refuse)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ConnectErrorKind::Configuration);
+    rig.connections.get(&rig.tenant, &rig.name).unwrap_err();
+    assert_eq!(rig.toy.count("/api/me"), 0);
+}
+
+/// What the test at sign-in found wrong stands in the list until it is over.
+#[tokio::test]
+async fn a_connection_whose_test_failed_is_not_listed_as_ok() {
+    let rig = Rig::new().await;
+    let state = || {
+        let report = rig.connections.get(&rig.tenant, &rig.name).unwrap();
+        (report.state, report.reason)
+    };
+    let mut seen = Vec::new();
+    for (status, admin) in [(403, true), (401, true), (500, true), (200, false)] {
+        rig.toy.world().me["admin"] = json!(admin);
+        if status != 200 {
+            rig.toy.world().faults.push_back(Fault::status(status));
+        }
+        let grant = personal(&rig, "made-by-hand");
+        rig.connections
+            .establish(&rig.tenant, new(&rig), grant, None, rig.adapter.clone(), Switch::Refuse)
+            .await
+            .unwrap();
+        let (state, reason) = state();
+        seen.push(format!("{state}: {reason}"));
+    }
+    assert_snapshot!(seen.join("\n"), @r"
+    forbidden: the test failed: Toy did not say who casbah is: the app said forbidden (code 7)
+    reconnect-needed: the test failed: Toy does not accept the token: the app said token-expired (code 7)
+    faulty: the test failed: Toy did not say who casbah is: the app said transient (code 7)
+    forbidden: the test failed: the account is not an administrator, and only administrators may read activities
+    ");
+    // A test that passes ends it.
+    rig.toy.world().me["admin"] = json!(true);
+    let adapter = rig.adapter.clone();
+    assert!(rig.connections.check(&rig.tenant, &rig.name, adapter.clone()).await.unwrap().passed());
+    assert_eq!(state(), (State::Ok, String::new()));
+    // A test that fails begins it again, and so does a page end it.
+    rig.toy.world().faults.push_back(Fault::status(403));
+    rig.connections.check(&rig.tenant, &rig.name, adapter).await.unwrap();
+    assert_eq!(state().0, State::Forbidden);
+    rig.clock.advance(10);
+    rig.toy.add_items(0..1);
+    let (_handle, never) = crate::stop();
+    rig.connections.fetch(rig.fetch(), never).await.unwrap();
+    assert_eq!(state(), (State::Ok, String::new()));
+}
+
+/// A dead token is no reason to keep a connection; an app that can't be asked is.
+#[tokio::test]
+async fn a_connection_is_kept_while_its_token_may_be_alive() {
+    let remove = async |rig: &Rig, unreachable| {
+        let description = &rig.adapter.description;
+        rig.connections.remove(&rig.tenant, &rig.name, description, unreachable).await
+    };
+    // The app ended the grant, and the access token ran out.
+    let rig = Rig::new().await;
+    rig.connect().await;
+    rig.clock.advance(4_000_000);
+    rig.toy.world().refresh = None;
+    let removal = remove(&rig, Unreachable::Keep).await.unwrap();
+    let Removal::NotRevoked(error) = removal else { panic!("{removal:?}") };
+    assert_eq!(error.kind(), ConnectErrorKind::Reconnect);
+    rig.connections.get(&rig.tenant, &rig.name).unwrap_err();
+
+    for fault in [Fault::status(502), Fault::Answer(302, Vec::new(), String::new())] {
+        let rig = Rig::new().await;
+        rig.connect().await;
+        rig.toy.world().revoke_faults.extend([fault.clone(), fault]);
+        remove(&rig, Unreachable::Keep).await.unwrap_err();
+        rig.connections.get(&rig.tenant, &rig.name).unwrap();
+        // It is as good as before.
+        let adapter = rig.adapter.clone();
+        let report = rig.connections.check(&rig.tenant, &rig.name, adapter).await.unwrap();
+        assert!(report.passed(), "{report}");
+        assert!(matches!(remove(&rig, Unreachable::Forget).await.unwrap(), Removal::NotRevoked(_)));
+        rig.connections.get(&rig.tenant, &rig.name).unwrap_err();
+    }
+    // An access token that ran out is renewed to end its own grant with.
+    let rig = Rig::new().await;
+    rig.connect().await;
+    rig.clock.advance(4_000_000);
+    assert!(matches!(remove(&rig, Unreachable::Keep).await.unwrap(), Removal::Revoked));
+    assert!(rig.toy.world().access.is_empty());
+}
+
+/// A grant that nobody uses dies at some apps. While a connection is switched off it is used once a
+/// week; that it died all the same is told.
+#[tokio::test]
+async fn the_grant_of_a_connection_that_is_switched_off_is_kept_alive() {
+    const DAY: i64 = 86_400_000;
+    let rig = Rig::new().await;
+    rig.connect().await;
+    let keep_alive = async || {
+        let description = &rig.adapter.description;
+        rig.connections.keep_alive(&rig.tenant, &rig.name, description).await
+    };
+    rig.clock.advance(8 * DAY);
+    assert!(!keep_alive().await.unwrap(), "its fetch does that");
+    rig.connections.set_enabled(&rig.tenant, &rig.name, false).unwrap();
+    assert!(keep_alive().await.unwrap());
+    for _ in 0..3 {
+        assert!(!keep_alive().await.unwrap());
+    }
+    rig.clock.advance(6 * DAY);
+    assert!(!keep_alive().await.unwrap());
+    rig.clock.advance(2 * DAY);
+    assert!(keep_alive().await.unwrap());
+    assert_eq!(rig.toy.count("/api/token"), 2);
+    rig.clock.advance(8 * DAY);
+    rig.toy.world().refresh = None;
+    assert_eq!(keep_alive().await.unwrap_err().kind(), ConnectErrorKind::Reconnect);
+    assert!(!keep_alive().await.unwrap(), "a dead grant is not tried again");
+    let report = rig.connections.get(&rig.tenant, &rig.name).unwrap();
+    assert_eq!(report.state, State::Disabled);
+    assert_snapshot!(report.reason, @"it is switched off; besides: Toy ended the consent for connection `acme`: expired (invalid_grant), code 1071");
 }
 
 /// Two connections that name one budget stay within it together.

@@ -1,4 +1,4 @@
-//! From a page to the log: drop what is there already, join with accounts, commit.
+//! From a page to the log: drop what is there already, join with accounts and directory, commit.
 
 use std::hash::Hasher as _;
 use std::sync::{Arc, PoisonError};
@@ -49,8 +49,10 @@ pub(super) fn take(
         let (min_time, max_time) = span(&batch, received);
         taken.late = late(&times(&batch), before.newest, shared.fetch.lateness);
         let accounts = shared.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        accounts.join(&mut batch, &shared.kept.connection.app, connection, received);
+        let app = &shared.kept.connection.app;
+        accounts.join(&mut batch, app, connection, received);
         drop(accounts);
+        shared.directory.join(&mut batch, app, connection);
         commit = commit.append(NewBlock { batch: Arc::new(batch), raw, marks, min_time, max_time });
     }
     let caught_up = page.next == Next::CaughtUp;
@@ -69,6 +71,9 @@ pub(super) fn take(
         stream.last_success = Some(received);
         stream.newest = after.newest;
         stream.caught_up = caught_up;
+        if caught_up {
+            stream.complete = Some(received);
+        }
         if !stands {
             stream.trouble = None;
         }

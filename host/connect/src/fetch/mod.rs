@@ -26,8 +26,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::accounts::Accounts;
-use crate::connection::{ConnectionReport, State, Trouble, read_position, read_status};
-use crate::connections::{Connections, Kept};
+use crate::connection::{
+    ConnectionReport, Position, State, Status, Trouble, read_position, read_status,
+};
+use crate::connections::{Connections, Kept, retention_days};
+use crate::directory::Directory;
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::stop::{Stop, StopHandle, stop};
 
@@ -203,7 +206,10 @@ struct Shared {
     connections: Connections,
     kept: Kept,
     books: Books,
+    /// What the connection's own users streams told; of a directory's nothing, which is in the
+    /// directory.
     accounts: RwLock<Accounts>,
+    directory: Arc<Directory>,
     /// Streams of accounts whose first round is still to come.
     outstanding: watch::Sender<usize>,
     halt: StopHandle,
@@ -262,15 +268,26 @@ impl Connections {
             .cloned()
             .collect();
         let mut outstanding = 0;
-        for stream in streams.iter().filter(|stream| stream.produces == Produces::Accounts) {
+        for stream in streams.iter().filter(|stream| comes_in_rounds(stream.produces)) {
             let position = read_position(store.as_ref(), &tenant, &name, &stream.name)?;
             outstanding += usize::from(position.round.is_none());
+        }
+        let mut status = read_status(store.as_ref(), &tenant, &name)?;
+        status.retention_days = retention_days(fetch.adapter.description());
+        for stream in streams.iter().filter(|stream| stream.produces == Produces::Activities) {
+            let position = read_position(store.as_ref(), &tenant, &name, &stream.name)?;
+            note_loss(&mut status, &name, &stream.name, &position, self.clock().now());
         }
         let domains = kept.connection.internal_domains.clone();
         let (halt, _) = stop_pair();
         let shared = Arc::new(Shared {
-            accounts: RwLock::new(Accounts::load(store.as_ref(), &tenant, &name, &domains)?),
-            books: Books::new(store.clone(), &fetch, read_status(store.as_ref(), &tenant, &name)?),
+            accounts: RwLock::new(if fetch.adapter.description().directory {
+                Accounts::new(&domains)
+            } else {
+                Accounts::load(store.as_ref(), &tenant, &name, &domains)?
+            }),
+            directory: self.directory(&tenant)?,
+            books: Books::new(store.clone(), &fetch, status),
             outstanding: watch::Sender::new(outstanding),
             connections: self.clone(),
             kept,
@@ -281,7 +298,9 @@ impl Connections {
         for stream in streams {
             let shared = Arc::clone(&shared);
             match stream.produces {
-                Produces::Accounts => tasks.spawn(accounts::Rounds::new(shared, stream)?.run()),
+                produces if comes_in_rounds(produces) => {
+                    tasks.spawn(accounts::Rounds::new(shared, stream)?.run())
+                }
                 _ => tasks.spawn(activities::Activities::new(shared, stream)?.run()),
             };
         }
@@ -322,6 +341,33 @@ impl Connections {
             None => Ok(Fetched { ended, report: self.get(&tenant, &name)? }),
         }
     }
+}
+
+/// Notes what the app has forgotten since the stream was last fetched, before that can't be told any
+/// more.
+fn note_loss(
+    status: &mut Status,
+    name: &ConnectionName,
+    stream: &str,
+    position: &Position,
+    now: i64,
+) {
+    let days = status.retention_days;
+    let Some(kept) = status.streams.get_mut(stream) else { return };
+    let Some(lost) = crate::watch::lost(kept, position, days, now) else { return };
+    tracing::error!(
+        connection = %name,
+        stream,
+        from = casbah_model::time::format(lost.from),
+        until = casbah_model::time::format(lost.until),
+        "activities are lost: the app keeps them for {days} days"
+    );
+    kept.lost = Some(lost);
+}
+
+/// Whether the pages of a stream come in rounds, and are accounts or what belongs to them.
+fn comes_in_rounds(produces: Produces) -> bool {
+    matches!(produces, Produces::Accounts | Produces::Memberships)
 }
 
 fn stop_pair() -> (StopHandle, Stop) {

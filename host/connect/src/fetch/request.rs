@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use casbah_model::adapter::{Failure, Page, PlanRequest, Produces, Response, Stream, class};
+use casbah_model::adapter::{
+    Failure, HttpRequest, Page, PlanRequest, Produces, Response, Stream, class,
+};
 use casbah_store::{Commit, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
@@ -53,6 +55,8 @@ pub(super) struct Worker {
     pub(super) stream: Stream,
     pub(super) halt: Stop,
     pub(super) pacer: Pacer,
+    /// The last request, and what it was planned from.
+    sent: Option<(PlanRequest, HttpRequest)>,
     /// Whether something is wrong, as far as it was reported.
     reported: Option<(State, String)>,
 }
@@ -65,6 +69,7 @@ impl Worker {
         Self {
             halt: shared.halt.listen(),
             pacer: Pacer::new(shared.fetch.pace.clone(), largest, smallest),
+            sent: None,
             reported: known.map(|trouble| (trouble.state, trouble.reason)),
             stream,
             shared,
@@ -80,6 +85,7 @@ impl Worker {
             .await
             .unwrap_or_else(|error| Err(of_error(&error)))
             .map_err(|failure| Setback::Failure(failure, None))?;
+        self.sent = Some((plan.clone(), planned.clone()));
         let place = self.place().await?;
         // Not broken off when it is time to stop: a refresh half-way may cost the grant.
         let bearer = match shared.kept.tokens.bearer().await {
@@ -185,7 +191,7 @@ impl Worker {
                 let failure = Failure { class: class::TRANSIENT.to_owned(), ..failure };
                 self.carry_out(&failure, can_recover).await
             }
-            (class::TOO_LARGE, _) => match self.pacer.halve() {
+            (class::TOO_LARGE, _) => match self.shrink().await {
                 Some(size) => {
                     self.shared.tell(&Event::PageSize { stream: self.stream.name.clone(), size });
                     let pause = self.shared.fetch.pace.base / 4;
@@ -194,6 +200,22 @@ impl Worker {
                 None => self.carry_out(&failure, can_recover).await,
             },
             _ => self.carry_out(&failure, can_recover).await,
+        }
+    }
+
+    /// Halves the page size until the same page would be asked for in another way. An adapter may ask
+    /// for less than the host lets it, and the very same request would meet the very same end. Returns
+    /// the new size, or `None` when the request can't be made smaller.
+    async fn shrink(&mut self) -> Option<u32> {
+        let mut size = self.pacer.halve()?;
+        let Some((plan, sent)) = self.sent.take() else { return Some(size) };
+        loop {
+            let adapter = Arc::clone(&self.shared.fetch.adapter);
+            let smaller = PlanRequest { page_size: size, ..plan.clone() };
+            match blocking(move || adapter.plan(&smaller)).await {
+                Ok(Ok(planned)) if planned == sent => size = self.pacer.halve()?,
+                _ => return Some(size),
+            }
         }
     }
 

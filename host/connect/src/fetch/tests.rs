@@ -581,3 +581,90 @@ async fn unknown_connections_and_wrong_adapters_are_told() {
     hint: make one with `casbah connect`
     ");
 }
+
+/// An answer that is too large to be read is asked for in smaller pieces, and nothing is lost.
+#[tokio::test]
+async fn an_answer_beyond_the_bound_is_fetched_in_smaller_pieces() {
+    // An adapter may ask for less than it is allowed to: halving what it is allowed must not send the
+    // very same request again and again.
+    for (own_limit, requests) in [(u32::MAX, 2), (40, 1)] {
+        let mut adapter = ToyAdapter::new();
+        adapter.own_limit = own_limit;
+        let mut rig = Rig::with(adapter).await;
+        rig.connections = Connections::new(
+            rig.store.clone(),
+            rig.vault.clone(),
+            crate::Http::new("1").unwrap().with_largest_answer(2500),
+            rig.clock.clone(),
+        );
+        rig.connect().await;
+        rig.toy.add_items(0..100);
+        let fetched = run(&rig).await;
+        assert_eq!((fetched.ended, fetched.report.state), (Ended::CaughtUp, State::Ok));
+        rig.expect_all_once(100);
+        assert_eq!(counters(&fetched).failures, requests, "{own_limit}");
+        assert!(rig.adapter.bodies.lock().unwrap().iter().all(|body| body.len() <= 2500));
+    }
+    // What can't be made smaller is told, with the setting that helps.
+    let mut rig = rig(10).await;
+    rig.connections = Connections::new(
+        rig.store.clone(),
+        rig.vault.clone(),
+        crate::Http::new("1").unwrap().with_largest_answer(300),
+        rig.clock.clone(),
+    );
+    rig.toy.world().users.clear();
+    let fetched = run(&rig).await;
+    assert_eq!(fetched.report.state, State::Faulty);
+    assert_snapshot!(format!("{}\n{}", fetched.report.reason, fetched.report.remedy), @r"
+    the answer of `127.0.0.1` is larger than 300 bytes
+    smaller pieces are asked for by themselves; if even the smallest is too large, raise `largest-answer-mib` in the settings file
+    ");
+}
+
+/// After an outage that was longer than the app's memory, the gap is known for good.
+#[tokio::test]
+async fn what_the_app_forgot_is_told_when_the_fetch_goes_on() {
+    const DAY: i64 = 86_400_000;
+    let mut adapter = ToyAdapter::new();
+    adapter.description.retention_days = 90;
+    let rig = Rig::with(adapter).await;
+    rig.connect().await;
+    rig.toy.add_items(0..10);
+    rig.toy.world().items[9].time = rig.clock.now() - DAY;
+    let report = run(&rig).await.report;
+    assert_eq!((report.state, report.warnings.len()), (State::Ok, 0));
+    rig.clock.advance(70 * DAY);
+    let kind = |report: &ConnectionReport| report.warnings.first().map(|warning| warning.kind);
+    let report = rig.connections.get(&rig.tenant, &rig.name).unwrap();
+    assert_eq!((report.state, kind(&report)), (State::Check, Some(crate::WarningKind::Retention)));
+    rig.clock.advance(30 * DAY);
+    rig.toy.add_items(10..20);
+    let report = run(&rig).await.report;
+    assert_eq!((report.state, kind(&report)), (State::Check, Some(crate::WarningKind::Lost)));
+    assert!(report.reason.starts_with("10 days of stream `events` are lost"), "{}", report.reason);
+    rig.expect_all_once(20);
+    assert_eq!(run(&rig).await.report.reason, report.reason, "another fetch does not forget it");
+    rig.clock.advance(31 * DAY);
+    assert_eq!(run(&rig).await.report.state, State::Ok, "told for a month");
+}
+
+/// Connected, every answer good, and nothing in it: the test says what the app needs.
+#[tokio::test]
+async fn connected_but_empty_is_a_fault_of_the_set_up() {
+    const DAY: i64 = 86_400_000;
+    let mut adapter = ToyAdapter::new();
+    adapter.description.limitations = vec!["Toy's log has to be switched on.".to_owned()];
+    let rig = Rig::with(adapter).await;
+    rig.connect().await;
+    let fetch = |days: i64| Fetch { since: rig.clock.now() - days * DAY, ..rig.fetch() };
+    assert_eq!(run_with(&rig, fetch(3)).await.report.state, State::Ok, "three days may be quiet");
+    rig.clock.advance(4 * DAY);
+    assert_eq!(run_with(&rig, fetch(0)).await.report.state, State::Check);
+    let test = rig.connections.check(&rig.tenant, &rig.name, rig.adapter.clone()).await.unwrap();
+    assert!(test.passed(), "nothing failed");
+    let silence = test.checks.iter().find(|check| check.name == "silence").unwrap();
+    assert_snapshot!(silence.remedy, @"see in the app that its log is switched on and holds something, and that the account or application of this connection may read it. Toy's log has to be switched on.");
+    rig.toy.add_items(0..1);
+    assert_eq!(run(&rig).await.report.state, State::Ok);
+}

@@ -14,7 +14,8 @@ use casbah_model::adapter::ClientAuthentication;
 use oauth2::basic::{BasicClient, BasicTokenResponse, BasicTokenType};
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, TokenResponse as _, TokenUrl,
+    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse as _,
+    TokenUrl,
 };
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -37,7 +38,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A life longer than this is taken for this: ten years.
 const LONGEST_LIFE: f64 = 10.0 * 365.0 * 86_400.0;
 
-type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+type Client<HasAuthUrl = EndpointNotSet> =
+    BasicClient<HasAuthUrl, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 /// The `oauth2` client of a server.
 pub(super) fn client(
@@ -45,12 +47,11 @@ pub(super) fn client(
     credentials: &ClientCredentials,
     redirect: Option<&Url>,
 ) -> Client {
-    let mut client = BasicClient::new(ClientId::new(credentials.id.clone()))
+    let mut client = BasicClient::new(ClientId::new(server.client_id(credentials)))
         .set_auth_type(match server.authentication {
             ClientAuthentication::Body => AuthType::RequestBody,
             ClientAuthentication::Basic | ClientAuthentication::BasicRaw => AuthType::BasicAuth,
         })
-        .set_auth_uri(AuthUrl::from_url(server.authorize.clone()))
         .set_token_uri(TokenUrl::from_url(server.token.clone()));
     if let Some(secret) = &credentials.secret {
         client = client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()));
@@ -59,6 +60,16 @@ pub(super) fn client(
         client = client.set_redirect_uri(RedirectUrl::from_url(redirect.clone()));
     }
     client
+}
+
+/// The same, to make the address where consent is given.
+pub(super) fn authorizing(
+    server: &Server,
+    page: &Url,
+    credentials: &ClientCredentials,
+    redirect: &Url,
+) -> Client<EndpointSet> {
+    client(server, credentials, Some(redirect)).set_auth_uri(AuthUrl::from_url(page.clone()))
 }
 
 /// Asks one token end point.
@@ -111,6 +122,20 @@ impl TokenEndpoint {
             .await
             .map_err(flatten)?;
         self.grant(&answer, Some(held), sent)
+    }
+
+    /// Gets a grant for the client itself.
+    pub(super) async fn client_grant(&self) -> Result<Grant, TokenFailure> {
+        let client = client(&self.server, &self.credentials, None);
+        let sent = Instant::now();
+        let scopes = self.server.scopes.iter().cloned().map(Scope::new);
+        let secrets = self.credentials.secret.iter().cloned().collect();
+        let transport = Transport { endpoint: self.clone(), secrets };
+        let request = client.exchange_client_credentials().add_scopes(scopes);
+        let answer = request.request_async(&transport).await.map_err(flatten)?;
+        // A refresh token has no business here (RFC 6749 section 4.4.3), so none is kept.
+        let grant = self.grant(&answer, None, sent)?;
+        Ok(Grant { method: Method::Service, refresh: None, ..grant })
     }
 
     fn grant(
@@ -212,7 +237,8 @@ impl TokenEndpoint {
 
     fn basic_raw(&self) -> Result<HeaderValue, TokenFailure> {
         let secret = self.credentials.secret.as_ref().map_or("", |secret| secret.expose_secret());
-        let pair = Zeroizing::new(format!("{}:{secret}", self.credentials.id));
+        let id = self.server.client_id(&self.credentials);
+        let pair = Zeroizing::new(format!("{id}:{secret}"));
         let header = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
         let mut value = HeaderValue::from_str(&header).map_err(|_| {
             TokenFailure::new(Class::Configuration, "client id and secret don't fit into a header")
@@ -446,6 +472,10 @@ fn seconds(life: &Value) -> Option<u64> {
 }
 
 fn refusal(status: u16, object: &Map<String, Value>) -> TokenFailure {
+    // Some wrap what they have to say.
+    if let Some(Value::Object(inner)) = object.get("error") {
+        return refusal(status, inner);
+    }
     let words = |name: &str| match object.get(name) {
         Some(Value::String(text)) => text::shown(text, 200),
         Some(Value::Number(number)) => number.to_string(),
@@ -465,7 +495,8 @@ fn refusal(status: u16, object: &Map<String, Value>) -> TokenFailure {
         _ if status >= 500 => Class::Unclear,
         _ => Class::Unknown,
     };
-    let explanation = [words("error_description"), words("message")]
+    let explanation = ["error_description", "message", "Message", "details"]
+        .map(words)
         .into_iter()
         .find(|text| !text.is_empty())
         .unwrap_or_default();

@@ -1,29 +1,35 @@
 //! Sign-in by OAuth 2.0, and the tokens that come of it.
 //!
 //! [`SignIns`] makes the address where consent is given and takes what comes back, through a
-//! [`Listener`] on this machine or pasted by a person; [`SignIn::redeem`] makes a [`Grant`] of it;
-//! [`Tokens`] keeps the grant of one connection alive.
+//! [`Listener`] on this machine or pasted by a person; [`SignIn::redeem`] makes a [`Grant`] of it.
+//! An application that signs in by itself gets its grant by [`Grant::of_client`]. [`Tokens`] keeps the
+//! grant of one connection alive.
 //!
 //! It is not for users of casbah to sign in with, and it never reads what is in a token.
 
 mod endpoint;
 mod listener;
 mod sign_in;
+mod template;
 mod tokens;
 
 use std::fmt;
 use std::time::Duration;
 
-use casbah_model::adapter::{AdapterDescription, ClientAuthentication, OAuth, Pkce};
+use casbah_model::adapter::{AdapterDescription, ClientAuthentication, Endpoint, OAuth, Pkce};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::Hosts;
+use crate::client::{Hosts, Http};
+use crate::clock::Clock;
 use crate::connection::Method;
 use crate::error::{ConnectError, ConnectErrorKind};
+
+use self::endpoint::TokenEndpoint;
+use template::Filling;
 
 pub use listener::Listener;
 pub use sign_in::{Redirect, SignIn, SignIns, Started};
@@ -69,13 +75,13 @@ impl ClientCredentials {
     }
 }
 
-/// The addresses and habits of an app's authorization server, for one region.
+/// The addresses and habits of an app's authorization server, for one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) app: String,
     pub(crate) title: String,
     pub(crate) region: String,
-    pub(crate) authorize: Url,
+    pub(crate) grant: Way,
     pub(crate) token: Url,
     pub(crate) revoke: Option<(Url, String)>,
     pub(crate) scopes: Vec<String>,
@@ -84,51 +90,122 @@ pub(crate) struct Server {
     pub(crate) send_redirect: bool,
 }
 
+/// How a grant is obtained from a server.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// Somebody consents on this page.
+    Consent(Url),
+    /// The client proves itself; its id is sent as this says, with `{client}` still to be filled.
+    Client(String),
+}
+
 impl Server {
-    pub(crate) fn resolve(
+    /// The server for a sign-in by consent.
+    pub(crate) fn consent(
         description: &AdapterDescription,
         hosts: &Hosts,
+        settings: &serde_json::Value,
     ) -> Result<Self, ConnectError> {
+        let title = &description.title;
         let Some(oauth) = &description.oauth else {
-            return Err(ConnectError::new(
-                ConnectErrorKind::Configuration,
-                format!("{} can't be connected by consent", description.title),
-            )
-            .hint("make an access token in the app and give that"));
+            return Err(configuration(format!("{title} can't be connected by consent"))
+                .hint("make an access token in the app and give it with --token-file"));
         };
-        let OAuth {
-            authorize,
-            token,
-            revoke,
-            scopes,
-            pkce,
-            client_authentication,
-            send_redirect,
-            client_credentials: _,
-        } = oauth;
-        let Some(authorize) = authorize else {
-            return Err(ConnectError::new(
-                ConnectErrorKind::Configuration,
-                format!("{} can't be connected by consent", description.title),
-            ));
+        let filling = Filling { title, settings, hosts };
+        let Some(authorize) = &oauth.authorize else {
+            return Err(configuration(format!("nobody can sign casbah in to {title} by consent"))
+                .hint(format!(
+                    "register an application there that may read, and connect as that: `casbah connect {} --service`",
+                    description.name
+                )));
         };
-        let revoke = match revoke {
-            Some(revoke) => Some((hosts.endpoint(&revoke.endpoint)?, revoke.method.clone())),
+        Ok(Self {
+            grant: Way::Consent(endpoint(&filling, authorize)?),
+            scopes: oauth.scopes.clone(),
+            authentication: oauth.client_authentication,
+            ..Self::common(description, oauth, &filling)?
+        })
+    }
+
+    /// The server for an application that signs in by itself.
+    pub(crate) fn service(
+        description: &AdapterDescription,
+        hosts: &Hosts,
+        settings: &serde_json::Value,
+    ) -> Result<Self, ConnectError> {
+        let title = &description.title;
+        let filling = Filling { title, settings, hosts };
+        let grant = description.oauth.as_ref().and_then(|oauth| oauth.client_credentials.as_ref());
+        let (Some(oauth), Some(grant)) = (&description.oauth, grant) else {
+            return Err(configuration(format!(
+                "{title} lets no application sign in by itself: somebody has to"
+            ))
+            .hint("connect without --service"));
+        };
+        let scopes = grant.scopes.iter().map(|scope| filling.scope(scope));
+        Ok(Self {
+            scopes: scopes.collect::<Result<_, _>>()?,
+            authentication: grant.client_authentication,
+            grant: Way::Client(filling.client(&grant.client_id, CLIENT_PLACE)?),
+            ..Self::common(description, oauth, &filling)?
+        })
+    }
+
+    /// The server that a connection signed in that way needs; `None` where it needs none.
+    pub(crate) fn of(
+        method: Method,
+        description: &AdapterDescription,
+        hosts: &Hosts,
+        settings: &serde_json::Value,
+    ) -> Result<Option<Self>, ConnectError> {
+        match method {
+            Method::OAuth => Self::consent(description, hosts, settings).map(Some),
+            Method::Service => Self::service(description, hosts, settings).map(Some),
+            Method::PersonalToken => Ok(None),
+        }
+    }
+
+    fn common(
+        description: &AdapterDescription,
+        oauth: &OAuth,
+        filling: &Filling<'_>,
+    ) -> Result<Self, ConnectError> {
+        let revoke = match &oauth.revoke {
+            Some(revoke) => Some((endpoint(filling, &revoke.endpoint)?, revoke.method.clone())),
             None => None,
         };
         Ok(Self {
             app: description.name.clone(),
             title: description.title.clone(),
-            region: hosts.region().to_owned(),
-            authorize: hosts.endpoint(authorize)?,
-            token: hosts.endpoint(token)?,
+            region: filling.hosts.region().to_owned(),
+            grant: Way::Client(String::new()),
+            token: endpoint(filling, &oauth.token)?,
             revoke,
-            scopes: scopes.clone(),
-            pkce: *pkce,
-            authentication: *client_authentication,
-            send_redirect: *send_redirect,
+            scopes: Vec::new(),
+            pkce: oauth.pkce,
+            authentication: oauth.client_authentication,
+            send_redirect: oauth.send_redirect,
         })
     }
+
+    /// What is sent as the client's id.
+    pub(crate) fn client_id(&self, credentials: &ClientCredentials) -> String {
+        match &self.grant {
+            Way::Client(template) => template.replace(CLIENT_PLACE, &credentials.id),
+            Way::Consent(_) => credentials.id.clone(),
+        }
+    }
+}
+
+/// Where the client's id stands in a filled template.
+const CLIENT_PLACE: &str = "{client}";
+
+fn endpoint(filling: &Filling<'_>, endpoint: &Endpoint) -> Result<Url, ConnectError> {
+    filling.hosts.url(&endpoint.host, &filling.path(&endpoint.path)?)
+}
+
+fn configuration(message: String) -> ConnectError {
+    ConnectError::new(ConnectErrorKind::Configuration, message)
 }
 
 /// What an app granted: tokens, and how long and what for. It never prints the tokens.
@@ -191,6 +268,48 @@ impl Grant {
             scopes: Vec::new(),
             missing_scopes: Vec::new(),
         })
+    }
+
+    /// Says whether an application can sign in by itself to an app that is set up like this.
+    ///
+    /// # Errors
+    /// `Configuration` when the app knows no such grant, or a setting that it needs is missing.
+    pub fn check_client(
+        description: &AdapterDescription,
+        hosts: &Hosts,
+        settings: &serde_json::Value,
+    ) -> Result<(), ConnectError> {
+        Server::service(description, hosts, settings).map(|_| ())
+    }
+
+    /// A grant of the application itself, without anybody signing in (RFC 6749 section 4.4). There is
+    /// no refresh token: a new grant is asked for in the same way.
+    ///
+    /// # Errors
+    /// `Configuration` when the app knows no such grant, a setting that it needs is missing, or client
+    /// or secret are refused; `Network`, `Busy` or `Malformed` when the app does not answer properly.
+    pub async fn of_client(
+        description: &AdapterDescription,
+        hosts: &Hosts,
+        settings: &serde_json::Value,
+        credentials: &ClientCredentials,
+        http: &Http,
+        clock: &Clock,
+    ) -> Result<Self, ConnectError> {
+        let server = Server::service(description, hosts, settings)?;
+        let endpoint = TokenEndpoint {
+            http: http.clone(),
+            clock: clock.clone(),
+            server: server.clone(),
+            credentials: credentials.clone(),
+            patience: endpoint::PATIENCE,
+        };
+        endpoint.client_grant().await.map_err(|failure| failure.into_error(&server, "sign-in"))
+    }
+
+    /// Whether there is a way to get a new one without a person.
+    pub(crate) fn is_renewable(&self) -> bool {
+        self.refresh.is_some() || self.method == Method::Service
     }
 
     /// How it was obtained.

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::endpoint::{self, TokenEndpoint};
-use super::{ClientCredentials, Grant, Server};
+use super::{ClientCredentials, Grant, Server, Way};
 use crate::client::{Hosts, Http, is_loopback};
 use crate::clock::Clock;
 use crate::error::{ConnectError, ConnectErrorKind};
@@ -102,25 +102,29 @@ impl SignIns {
         Self { clock, pending: Mutex::default() }
     }
 
-    /// Starts a sign-in. `session` binds it to whoever starts it: only the same session can end it.
+    /// Starts a sign-in; `settings` are those of the connection. `session` binds it to whoever starts it: only the same session can end it.
     ///
     /// # Errors
-    /// `Configuration` when the app knows no sign-in by consent.
+    /// `Configuration` when the app knows no sign-in by consent, or a setting that it needs is missing.
     pub fn start(
         &self,
         description: &AdapterDescription,
         hosts: &Hosts,
+        settings: &serde_json::Value,
         credentials: ClientCredentials,
         redirect: Redirect,
         session: &str,
     ) -> Result<Started, ConnectError> {
-        let server = Server::resolve(description, hosts)?;
+        let server = Server::consent(description, hosts, settings)?;
+        let Way::Consent(page) = &server.grant else {
+            return Err(again("nobody consents to this sign-in"));
+        };
         let state = SecretString::from(random());
         let verifier = match server.pkce {
             Pkce::Off => None,
             Pkce::Send | Pkce::Require => Some(SecretString::from(random())),
         };
-        let client = endpoint::client(&server, &credentials, Some(redirect.url()));
+        let client = endpoint::authorizing(&server, page, &credentials, redirect.url());
         let mut request = client
             .authorize_url(|| CsrfToken::new(state.expose_secret().to_owned()))
             .add_scopes(server.scopes.iter().cloned().map(Scope::new));

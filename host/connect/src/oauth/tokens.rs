@@ -110,7 +110,7 @@ pub(crate) struct Keeping {
     pub(crate) vault: Arc<Vault>,
     pub(crate) http: Http,
     pub(crate) clock: Clock,
-    /// `None` where only pasted tokens are taken.
+    /// `None` for a token that was made by hand.
     pub(crate) server: Option<Server>,
     /// Between two refreshes that a refused token asked for.
     pub(crate) minute: Duration,
@@ -176,7 +176,7 @@ impl Tokens {
             if worked {
                 return Ok(Retry::At(forced + self.inner.minute));
             }
-            if flight.held.as_ref().is_some_and(|held| held.refresh.is_some()) {
+            if flight.held.as_ref().is_some_and(Grant::is_renewable) {
                 return Ok(Retry::Pointless);
             }
         }
@@ -213,21 +213,46 @@ impl Tokens {
         Ok(flight.unsaved.clone().or_else(|| flight.held.clone()))
     }
 
-    /// Ends the grant at the app, and hands out nothing any more.
+    /// Ends the grant at the app, and hands out nothing any more once that is done.
     ///
     /// # Errors
-    /// As the app says; `Busy` when it has to be tried again later.
+    /// As the app says; `Busy` when it has to be tried again later; as [`Tokens::bearer`] where the
+    /// grant is ended with a token that has to be good itself. Nothing has changed then.
     pub(crate) async fn revoke(&self) -> Result<(), ConnectError> {
-        let Some(grant) = self.current().await? else { return Ok(()) };
         let inner = &self.inner;
-        let Some(server) = inner.server.as_ref().filter(|_| grant.method == Method::OAuth) else {
+        let Some(server) = inner.server.as_ref() else { return Ok(()) };
+        if server.revoke.as_ref().is_some_and(|(_, method)| method == "DELETE") {
+            self.bearer().await?;
+        }
+        let Some(grant) = self.current().await? else { return Ok(()) };
+        if grant.method != Method::OAuth {
             return Ok(());
-        };
-        let credentials = inner.credentials()?;
-        let endpoint = inner.endpoint(server, credentials);
+        }
+        let endpoint = inner.endpoint(server, inner.credentials()?);
         let revoked = endpoint.revoke(&grant).await;
+        revoked.map_err(|failure| failure.into_error(server, "revocation"))?;
         self.end().await;
-        revoked.map_err(|failure| failure.into_error(server, "revocation"))
+        Ok(())
+    }
+
+    /// Refreshes a grant that was obtained longer ago than `age`, so that it does not die of being
+    /// idle. Returns whether it was refreshed.
+    ///
+    /// # Errors
+    /// As [`Tokens::bearer`].
+    pub(crate) async fn keep_alive(&self, age: Duration) -> Result<bool, ConnectError> {
+        let Some(grant) = self.current().await? else { return Ok(false) };
+        let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let young = self.inner.clock.now().saturating_sub(grant.obtained) < age;
+        if young || grant.refresh.is_none() {
+            return Ok(false);
+        }
+        let flight = Arc::clone(&self.inner.flight).lock_owned().await;
+        if let Some(dead) = &flight.dead {
+            return Err(dead.clone());
+        }
+        let (result, _) = self.guarded(flight, true).await?;
+        result.map(|_| true)
     }
 
     /// Forgets what is held: the tokens in the store were replaced or removed.
@@ -237,7 +262,8 @@ impl Tokens {
         *flight = Flight { generation, ..Flight::default() };
     }
 
-    async fn end(&self) {
+    /// Hands out nothing any more.
+    pub(crate) async fn end(&self) {
         let mut flight = self.inner.flight.lock().await;
         flight.held = None;
         flight.unsaved = None;
@@ -264,7 +290,7 @@ impl Inner {
     /// Whether a token is near its end by either clock, so that a clock that was set or stood still
     /// does no harm.
     fn is_due(&self, grant: &Grant) -> bool {
-        let Some(expires) = grant.expires.filter(|_| grant.refresh.is_some()) else { return false };
+        let Some(expires) = grant.expires.filter(|_| grant.is_renewable()) else { return false };
         let early = grant.life.map_or(EARLY, |life| (life / 10).min(EARLY));
         // A little jitter, so that connections made together are not refreshed together.
         let early = early.mul_f64(rand::random_range(0.9..1.0));
@@ -287,7 +313,7 @@ impl Inner {
         let Some(held) = &flight.held else { return Ok(Retry::Now) };
         flight.forced = Some(Instant::now());
         let worked = self.worked.swap(0, Ordering::Relaxed);
-        if held.refresh.is_some() {
+        if held.is_renewable() {
             self.refresh(flight).await?;
             return Ok(Retry::Now);
         }
@@ -372,12 +398,16 @@ impl Inner {
         };
         let credentials = self.credentials()?;
         let endpoint = self.endpoint(server, credentials);
-        let mut result = endpoint.refresh(&held).await;
+        let ask = async || match held.method {
+            Method::Service => endpoint.client_grant().await,
+            _ => endpoint.refresh(&held).await,
+        };
+        let mut result = ask().await;
         if matches!(&result, Err(failure) if failure.class == Class::Unclear) {
             // The app may have changed the tokens and the answer got lost. Some give a moment's
             // grace to the old one, so it is worth one more try, and no more than one.
             tracing::debug!(connection = %self.connection, "the refresh is tried once more");
-            result = endpoint.refresh(&held).await;
+            result = ask().await;
         }
         match result {
             Ok(grant) => {
@@ -388,22 +418,46 @@ impl Inner {
                 if self.was_replaced(flight)? {
                     return Ok(());
                 }
+                let what = match held.method {
+                    Method::Service => "does not let in the application of",
+                    _ => "ended the consent for",
+                };
                 let error = ConnectError::new(
                     ConnectErrorKind::Reconnect,
                     format!(
-                        "{} ended the consent for connection `{}`: {}",
+                        "{} {what} connection `{}`: {}",
                         server.title, self.connection, failure.message
                     ),
                 )
-                .hint(format!(
-                    "connect again with `casbah connect {} --name {} --replace`",
-                    server.app, self.connection
-                ));
+                .hint(format!("connect again with {}", self.anew(server)));
                 flight.dead = Some(error.clone());
                 Err(error)
             }
-            Err(failure) => Err(failure.into_error(server, "refresh of the token")),
+            Err(failure) => {
+                let hint = match (failure.class, held.method) {
+                    (Class::Configuration, Method::Service) => Some(format!(
+                        "see that the application is still registered and its secret has not run out; a new \
+                         secret is given with {}",
+                        self.anew(server)
+                    )),
+                    // Not every app says in the words of the RFC that a grant is dead.
+                    (Class::Unknown, Method::OAuth) => {
+                        Some(format!("if this goes on, connect again with {}", self.anew(server)))
+                    }
+                    _ => None,
+                };
+                let error = failure.into_error(server, "refresh of the token");
+                Err(match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                })
+            }
         }
+    }
+
+    /// The command that signs the connection in anew.
+    fn anew(&self, server: &Server) -> String {
+        format!("`casbah connect {} --name {} --replace`", server.app, self.connection)
     }
 
     /// Whether somebody else stored new tokens meanwhile; they are taken over then.

@@ -28,10 +28,47 @@ fn a_key_is_read_in_either_spelling_and_never_repeated() {
     the key for secrets is not 32 bytes in base64 or hexadecimal
     hint: make one with `openssl rand -base64 32`
     ");
-    assert_snapshot!(VaultKey::load(Some("x"), Path::new("/none")).unwrap_err(), @r"
+    assert_snapshot!(VaultKey::load(Some("x"), Path::new("/none"), empty().1.as_ref()).unwrap_err(), @r"
     `CASBAH_KEY` is not 32 bytes in base64 or hexadecimal
     hint: make one with `openssl rand -base64 32`
     ");
+}
+
+/// A store without anything in it.
+fn empty() -> (tempfile::TempDir, std::sync::Arc<Flaky>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Flaky::open(dir.path());
+    (dir, store)
+}
+
+/// A key that got lost is not silently replaced by one that opens nothing.
+#[test]
+fn a_lost_key_is_told_while_there_is_something_it_had_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    let (_data, store) = empty();
+    let vault = Vault::new(VaultKey::load(None, &file, store.as_ref()).unwrap());
+    let (acme, one) = (tenant("acme"), connection("one"));
+    let place = Place { tenant: &acme, connection: &one, name: "token" };
+    let mut commit = Commit::new();
+    commit.writes.push(vault.put(place, b"secret").unwrap());
+    store.commit(&acme, commit).unwrap();
+    VaultKey::load(None, &file, store.as_ref()).unwrap();
+    fs::remove_file(&file).unwrap();
+
+    let error = VaultKey::load(None, &file, store.as_ref()).unwrap_err();
+    assert_eq!(error.kind(), ConnectErrorKind::Key);
+    assert!(!file.exists(), "none is made");
+    assert_snapshot!(error.to_string().replace(dir.path().to_str().unwrap(), "DIR"), @r"
+    the key for secrets `DIR/key` is gone, and without it the tokens of the connections can't be opened
+    hint: restore it from your backup, or give it in `CASBAH_KEY`; if it is lost for good, make a new one with `(umask 077; openssl rand -base64 32 > DIR/key)` and sign every connection in anew with `casbah connect APP --name NAME --replace`
+    ");
+    VaultKey::load(Some(KEY), &file, store.as_ref()).unwrap();
+    // Nothing sealed, nothing lost.
+    let mut commit = Commit::new();
+    commit.writes.push(vault.erase(place));
+    store.commit(&acme, commit).unwrap();
+    VaultKey::load(None, &file, store.as_ref()).unwrap();
 }
 
 #[cfg(unix)]
@@ -40,30 +77,32 @@ fn a_key_file_is_made_for_its_owner_alone_and_refused_when_others_can_read_it() 
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
-    let made = VaultKey::load(None, &file).unwrap();
+    let (_data, store) = empty();
+    let load = |file: &Path| VaultKey::load(None, file, store.as_ref());
+    let made = load(&file).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(VaultKey::load(None, &file).unwrap().id(), made.id(), "it is kept");
+    assert_eq!(load(&file).unwrap().id(), made.id(), "it is kept");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left behind");
-    assert_ne!(VaultKey::load(None, &dir.path().join("other")).unwrap().id(), made.id());
+    assert_ne!(load(&dir.path().join("other")).unwrap().id(), made.id());
 
     let show = |error: ConnectError| error.to_string().replace(dir.path().to_str().unwrap(), "DIR");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    let error = VaultKey::load(None, &file).unwrap_err();
+    let error = load(&file).unwrap_err();
     assert_snapshot!(show(error), @r"
     the key for secrets in `DIR/key` can be read by others (mode 0640)
     hint: `chmod 600 DIR/key`, and think of the key as known if others use this machine
     ");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
-    VaultKey::load(None, &file).unwrap();
+    load(&file).unwrap();
 
     let damaged = dir.path().join("damaged");
     fs::write(&damaged, "AAEC").unwrap();
     fs::set_permissions(&damaged, fs::Permissions::from_mode(0o600)).unwrap();
-    assert_snapshot!(show(VaultKey::load(None, &damaged).unwrap_err()), @r"
+    assert_snapshot!(show(load(&damaged).unwrap_err()), @r"
     `DIR/damaged` does not hold a key of 32 bytes in base64 or hexadecimal
     hint: restore it from your backup; secrets sealed with a lost key have to be given again
     ");
-    let error = VaultKey::load(None, &dir.path().join("no/such/folder")).unwrap_err();
+    let error = load(&dir.path().join("no/such/folder")).unwrap_err();
     assert_snapshot!(show(error), @r"
     cannot write a new key to `DIR/no/such/folder`: No such file or directory (os error 2)
     hint: give the key in `CASBAH_KEY`, or make the folder writable

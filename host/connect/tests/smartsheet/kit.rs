@@ -42,7 +42,7 @@ impl Kit {
         let store = Arc::new(
             casbah_store::open(&data(&dir), casbah_store::Options::default(), &|_| {}).unwrap(),
         );
-        let key = VaultKey::load(None, &dir.path().join("key")).unwrap();
+        let key = VaultKey::load(None, &dir.path().join("key"), store.as_ref()).unwrap();
         let clock = Clock::new();
         let connections = Connections::with_minute(
             store.clone(),
@@ -81,8 +81,16 @@ impl Kit {
             secret: Some("casbah-test-secret".into()),
         };
         let redirect = listener.redirect().clone();
-        let started =
-            sign_ins.start(description, &hosts, client.clone(), redirect.clone(), SESSION).unwrap();
+        let started = sign_ins
+            .start(
+                description,
+                &hosts,
+                &serde_json::Value::Null,
+                client.clone(),
+                redirect.clone(),
+                SESSION,
+            )
+            .unwrap();
         // The app sends the browser to the registered address; the listener's port is put in by
         // hand, as the registration has none.
         let browser =

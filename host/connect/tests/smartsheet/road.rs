@@ -12,7 +12,7 @@ use crate::kit::Kit;
 use casbah_connect::connection::State;
 use casbah_connect::fetch::{Ended, Fetched};
 use casbah_connect::oauth::Grant;
-use casbah_connect::{NewConnection, Removal, Switch, stop};
+use casbah_connect::{NewConnection, Removal, Switch, Unreachable, stop};
 use casbah_store::Store;
 use insta::assert_snapshot;
 use smartsheet_sim::{Config, PersonalToken, Plan, Rate, World};
@@ -219,7 +219,12 @@ async fn a_token_made_by_hand_works_through_the_same_door() {
     assert_eq!(fetched.report.state, State::ReconnectNeeded);
     let removal = kit
         .connections
-        .remove(&kit.tenant, &"acme".parse().unwrap(), kit.adapter.description())
+        .remove(
+            &kit.tenant,
+            &"acme".parse().unwrap(),
+            kit.adapter.description(),
+            Unreachable::Forget,
+        )
         .await;
     assert!(matches!(removal.unwrap(), Removal::NothingToRevoke));
 }
@@ -309,7 +314,12 @@ connect again with `casbah connect smartsheet --name acme --replace`
     assert_eq!(kit.logged("acme"), kit.expected());
     let removal = kit
         .connections
-        .remove(&kit.tenant, &"acme".parse().unwrap(), kit.adapter.description())
+        .remove(
+            &kit.tenant,
+            &"acme".parse().unwrap(),
+            kit.adapter.description(),
+            Unreachable::Forget,
+        )
         .await;
     assert!(matches!(removal.unwrap(), Removal::Revoked));
     assert_eq!(kit.sim.counters().revocations, 1);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::client::Hosts;
 use crate::testing::{CLIENT_SECRET, Fault, Rig, Toy, description};
+use casbah_model::adapter::ClientGrant;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use serde_json::json;
@@ -14,7 +15,7 @@ struct Setup {
 async fn setup(authentication: ClientAuthentication) -> Setup {
     let toy = Toy::start().await;
     let hosts = Hosts::resolve(&description(), None, &toy.hosts()).unwrap();
-    let mut server = Server::resolve(&description(), &hosts).unwrap();
+    let mut server = Server::consent(&description(), &hosts, &json!({})).unwrap();
     server.authentication = authentication;
     let mut held = Grant::personal(&"access-old".into(), 0).unwrap();
     held.refresh = Some("refresh-old-1234".into());
@@ -79,6 +80,55 @@ async fn the_client_proves_itself_as_the_app_wants_it() {
     let seen = sent(&raw);
     assert_eq!(seen.header("authorization"), format!("Basic {}", STANDARD.encode("a|b:s+/ecret")));
     assert!(!seen.body.contains("ecret"));
+}
+
+/// Without a person the client asks for itself, and what it is called is put together as the app wants
+/// it: NetDocuments takes client and repository, and the bar between them unencoded.
+#[tokio::test]
+async fn an_application_proves_itself_by_an_id_that_is_put_together() {
+    for (authentication, expected) in [
+        (ClientAuthentication::BasicRaw, format!("AP-1|CA-1:{CLIENT_SECRET}")),
+        (ClientAuthentication::Basic, format!("AP-1%7CCA-1:{CLIENT_SECRET}")),
+        (ClientAuthentication::Body, String::new()),
+    ] {
+        let toy = Toy::start().await;
+        let mut description = description();
+        description.oauth.as_mut().unwrap().client_credentials = Some(ClientGrant {
+            scopes: vec!["read".to_owned(), "{host.api}/.default".to_owned()],
+            client_authentication: authentication,
+            client_id: "{client}|{setting.repository}".to_owned(),
+        });
+        description.oauth.as_mut().unwrap().token.path = "/{setting.path}".to_owned();
+        let hosts = Hosts::resolve(&description, None, &toy.hosts()).unwrap();
+        let settings = json!({"repository": "CA-1", "path": "token"});
+        let credentials = ClientCredentials { id: "AP-1".to_owned(), ..Rig::credentials() };
+        let (http, clock) = (Http::new("1").unwrap(), Clock::new());
+        let grant =
+            Grant::of_client(&description, &hosts, &settings, &credentials, &http, &clock).await;
+        let grant = grant.unwrap();
+        assert_eq!(grant.method, Method::Service);
+        assert!(grant.refresh.is_none() && grant.is_renewable());
+        let seen = toy.world().seen.pop().unwrap();
+        let basic = seen.header("authorization").strip_prefix("Basic ").unwrap_or_default();
+        assert_eq!(String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap(), expected);
+        let form = seen.form();
+        assert_eq!(form["grant_type"], "client_credentials");
+        assert_eq!(form["scope"], format!("read http://{}/api/.default", toy.address));
+        if authentication == ClientAuthentication::Body {
+            assert_eq!(form["client_id"], "AP-1|CA-1");
+            assert_eq!(form["client_secret"], CLIENT_SECRET);
+        } else {
+            assert_eq!(form.len(), 2, "{form:?}");
+        }
+        // What is missing is told, and nothing is sent.
+        let missing = json!({"path": "token"});
+        let error =
+            Grant::of_client(&description, &hosts, &missing, &credentials, &http, &clock).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ConnectErrorKind::Configuration);
+        assert!(error.to_string().contains("`repository`"), "{error}");
+        assert!(toy.world().seen.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -160,6 +210,9 @@ async fn what_is_no_token_is_an_error_whatever_the_status() {
             Class::Configuration,
         ),
         (400, r#"{"errorCode":"1070","message":"Missing member"}"#.to_owned(), Class::Unknown),
+        (400, r#"{"error":{"code":"invalid_grant","message":"gone"}}"#.to_owned(), Class::Unknown),
+        (401, r#"{"error":{"error":"invalid_grant","details":"gone"}}"#.to_owned(), Class::Dead),
+        (401, "<html>sign in again</html>".to_owned(), Class::Unknown),
         (400, "nonsense".to_owned(), Class::Unknown),
         (429, "slow down".to_owned(), Class::Busy),
         (503, "<html>".to_owned(), Class::Busy),
@@ -217,6 +270,15 @@ async fn what_is_no_token_is_an_error_whatever_the_status() {
     hint: check client id, client secret and scopes against those registered with the app
     --
     Toy at `127.0.0.1` refused the refresh: Missing member, code 1070
+    hint: check the region, client id and client secret
+    --
+    Toy at `127.0.0.1` refused the refresh: gone
+    hint: check the region, client id and client secret
+    --
+    Toy at `127.0.0.1` refused the refresh: gone (invalid_grant)
+    hint: connect again with `casbah connect`
+    --
+    Toy at `127.0.0.1` refused the refresh: it sent something that is not JSON with status 401
     hint: check the region, client id and client secret
     --
     Toy at `127.0.0.1` refused the refresh: it sent something that is not JSON with status 400

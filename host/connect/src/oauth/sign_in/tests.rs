@@ -37,7 +37,14 @@ impl Setup {
     fn start_for(&self, redirect: &str, session: &str) -> Started {
         let redirect = Redirect::registered(redirect).unwrap();
         self.sign_ins
-            .start(&self.adapter.description, &self.hosts, Rig::credentials(), redirect, session)
+            .start(
+                &self.adapter.description,
+                &self.hosts,
+                &serde_json::Value::Null,
+                Rig::credentials(),
+                redirect,
+                session,
+            )
             .unwrap()
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 /// The tokens of a rig's connection, with little patience.
 fn tokens(rig: &Rig) -> Tokens {
-    let server = Server::resolve(&rig.adapter.description, &rig.hosts()).unwrap();
+    let server = Server::consent(&rig.adapter.description, &rig.hosts(), &json!({})).unwrap();
     let keeping = Keeping {
         tenant: rig.tenant.clone(),
         connection: rig.name.clone(),
@@ -236,6 +236,78 @@ async fn a_refresh_is_not_dropped_half_way() {
     assert_eq!(text(&tokens.bearer().await.unwrap()), "access-0002");
     assert_eq!(rig.toy.count("/api/token"), 1);
     assert_eq!(stored(&rig).access.expose_secret(), "access-0002");
+}
+
+/// An application has no refresh token: a new token is asked for as the first was, in time and when
+/// one is refused, by one task for all, and no more than that.
+#[tokio::test]
+async fn an_application_gets_new_tokens_by_itself() {
+    let rig = Rig::of_application().await;
+    rig.connect_application().await;
+    let kept = rig.connections.kept(&rig.tenant, &rig.name, &rig.adapter.description).unwrap();
+    let tokens = kept.tokens;
+    let first = tokens.bearer().await.unwrap();
+    assert_eq!(text(&first), "access-0001");
+    rig.clock.advance(3_600_000 - 200_000);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let tokens = tokens.clone();
+        tasks.spawn(async move { text(&tokens.bearer().await.unwrap()).to_owned() });
+    }
+    let all = tasks.join_all().await;
+    assert!(all.iter().all(|token| token == "access-0002"), "{all:?}");
+    assert_eq!(rig.toy.count("/api/token"), 1);
+    assert!(stored(&rig).refresh.is_none());
+    assert_eq!(tokens.refused(&first).await.unwrap(), Retry::Now, "the old one");
+    let second = tokens.bearer().await.unwrap();
+    tokens.worked(&second);
+    assert_eq!(tokens.refused(&second).await.unwrap(), Retry::Now);
+    assert_eq!(text(&tokens.bearer().await.unwrap()), "access-0003");
+    let third = tokens.bearer().await.unwrap();
+    assert_eq!(tokens.refused(&third).await.unwrap(), Retry::Pointless);
+    assert_eq!(rig.toy.count("/api/token"), 2);
+}
+
+/// Secrets of applications run out. That is said as what it is, and mending it in the app is enough.
+#[tokio::test]
+async fn a_secret_that_has_run_out_is_told_as_that() {
+    let rig = Rig::of_application().await;
+    rig.connect_application().await;
+    rig.toy.world().client_secret = "another".to_owned();
+    rig.clock.advance(3_600_000);
+    let kept = rig.connections.kept(&rig.tenant, &rig.name, &rig.adapter.description).unwrap();
+    let error = kept.tokens.bearer().await.unwrap_err();
+    assert_eq!(error.kind(), ConnectErrorKind::Configuration);
+    let message = error.to_string();
+    rig.toy.world().client_secret = crate::testing::CLIENT_SECRET.to_owned();
+    assert_eq!(text(&kept.tokens.bearer().await.unwrap()), "access-0002");
+    let gone = Fault::Answer(400, Vec::new(), r#"{"error":"invalid_grant"}"#.to_owned());
+    rig.clock.advance(3_600_000);
+    rig.toy.world().token_faults.push_back(gone);
+    let dead = kept.tokens.bearer().await.unwrap_err();
+    assert_eq!(dead.kind(), ConnectErrorKind::Reconnect);
+    assert_snapshot!(format!("{message}\n{dead}"), @r"
+    Toy at `127.0.0.1` refused the refresh of the token: run out (invalid_client)
+    hint: see that the application is still registered and its secret has not run out; a new secret is given with `casbah connect toy --name acme --replace`
+    Toy does not let in the application of connection `acme`: invalid_grant
+    hint: connect again with `casbah connect toy --name acme --replace`
+    ");
+}
+
+/// Some apps answer a dead grant with a page for people.
+#[tokio::test]
+async fn a_refresh_that_is_refused_without_a_reason_names_the_way_out() {
+    let rig = Rig::new().await;
+    rig.connect().await;
+    rig.clock.advance(4_000_000);
+    let page = Fault::Answer(401, Vec::new(), "<html>Session expired</html>".to_owned());
+    rig.toy.world().token_faults.push_back(page);
+    let tokens = tokens(&rig);
+    assert_snapshot!(tokens.bearer().await.unwrap_err(), @r"
+    Toy at `127.0.0.1` refused the refresh of the token: it sent something that is not JSON with status 401
+    hint: if this goes on, connect again with `casbah connect toy --name acme --replace`
+    ");
+    assert_eq!(text(&tokens.bearer().await.unwrap()), "access-0002", "it was not the end");
 }
 
 #[tokio::test]
