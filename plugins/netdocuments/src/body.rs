@@ -57,7 +57,19 @@ pub(crate) fn split(body: &[u8]) -> Result<Vec<u32>, Failure> {
 /// # Errors
 /// `malformed` when a record is neither JSON nor XML, or does not lie within the body.
 pub(crate) fn normalize(body: &[u8], raw: &[u32], settings: &Settings) -> Result<Batch, Failure> {
-    let mut normalizer = Normalizer::new(settings);
+    fill(Normalizer::new(settings), body, raw)
+}
+
+/// The same for an answer of the app. Where the settings want something hashed or dropped, the column
+/// `raw` has what the host is to keep instead of the raw records.
+///
+/// # Errors
+/// Like [`normalize`].
+pub(crate) fn read(body: &[u8], raw: &[u32], settings: &Settings) -> Result<Batch, Failure> {
+    fill(Normalizer::rewriting(settings), body, raw)
+}
+
+fn fill(mut normalizer: Normalizer<'_>, body: &[u8], raw: &[u32]) -> Result<Batch, Failure> {
     let (pairs, rest) = raw.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(malformed("a raw record has a start but no end"));

@@ -61,7 +61,8 @@ pub(crate) const CATALOGUE: &[Entry] = catalogue! {
     "doc.download" "label_documented" Contains(&["download"]) "download" "document";
     "doc.print" "label_documented" Contains(&["print"]) "print" "document";
     "doc.email_copy" "label_documented" Then("mail", "cop") "send" "document";
-    "doc.email_link" "label_documented" Then("mail", "link") "send" "document";
+    // What goes out is a way to the document, not a copy of it.
+    "doc.email_link" "label_documented" Then("mail", "link") "share" "document";
     // It lets people in who have no account.
     "doc.secure_link" "label_documented" Contains(&["deliver", "secure link", "secured link"]) "share" "document";
     "doc.upload" "wire_name_observed" Exact("upload") "upload" "document";
@@ -295,6 +296,17 @@ mod tests {
                     assert_eq!(ours, oracle.is_match(&name), "{} on `{name}`", entry.id);
                 }
             }
+        }
+    }
+
+    /// What the catalogue calls a share is one, and what changes rights is not.
+    #[test]
+    fn shares_are_shares() {
+        for entry in published() {
+            let ours = CATALOGUE.iter().find(|one| one.id == entry["id"]).unwrap();
+            let shares = entry["action"].as_str().unwrap().starts_with("share_link")
+                || entry["action"] == "share_external";
+            assert_eq!(ours.kind == "share", shares, "{}", ours.id);
         }
     }
 

@@ -32,6 +32,15 @@ pub(crate) fn malformed(message: &str) -> Failure {
     }
 }
 
+/// The window holds more than can be handed over at once.
+pub(crate) fn too_many(records: usize) -> Failure {
+    Failure {
+        class: class::TOO_LARGE.to_owned(),
+        message: format!("the answer holds {records} activities, more than can be taken at once"),
+        ..Failure::default()
+    }
+}
+
 /// The connection works, but what must hold something is empty.
 pub(crate) fn empty(what: &str) -> Failure {
     Failure {

@@ -71,7 +71,10 @@ fn records(response: &Response) -> Result<Vec<u32>, Failure> {
 
 fn log_page(response: &Response, settings: &Settings) -> Result<Page, Failure> {
     let raw = records(response)?;
-    let batch = body::normalize(&response.body, &raw, settings)?;
+    if raw.len() / 2 > requests::MOST {
+        return Err(failure::too_many(raw.len() / 2));
+    }
+    let batch = body::read(&response.body, &raw, settings)?;
     let (cursor, next) = requests::after_log(response, &batch)?;
     Ok(Page { next, cursor, batch, raw, facts: Vec::new() })
 }

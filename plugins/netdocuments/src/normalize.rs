@@ -14,6 +14,8 @@ pub(crate) struct Normalizer<'a> {
     settings: &'a Settings,
     builder: BatchBuilder,
     numbering: Numbering,
+    /// Whether records are written anew where the settings conceal something.
+    rewrite: bool,
 }
 
 /// The members that have a place of their own, and the others.
@@ -41,7 +43,14 @@ struct Parts {
 
 impl<'a> Normalizer<'a> {
     pub(crate) fn new(settings: &'a Settings) -> Self {
-        Self { settings, builder: BatchBuilder::new(), numbering: Numbering::default() }
+        let (builder, numbering) = (BatchBuilder::new(), Numbering::default());
+        Self { settings, builder, numbering, rewrite: false }
+    }
+
+    /// One that also hands over what is to be kept in place of the raw records, if the settings
+    /// conceal anything.
+    pub(crate) fn rewriting(settings: &'a Settings) -> Self {
+        Self { rewrite: settings.conceals(), ..Self::new(settings) }
     }
 
     pub(crate) fn finish(self) -> Batch {
@@ -50,9 +59,14 @@ impl<'a> Normalizer<'a> {
 
     /// Adds the activity of a record.
     pub(crate) fn add(&mut self, record: Record) {
+        // First of all, so that not even an id tells anything of what is concealed.
+        let record = treated(record, self.settings);
         let (id, repeat) = self.numbering.id(&record);
-        let mut parts = Parts::of(record, self.settings);
         self.builder.begin_row();
+        if self.rewrite {
+            self.builder.text("raw", &record.to_json());
+        }
+        let mut parts = Parts::of(record);
         self.builder.text("id", &id);
         if repeat > 0 {
             parts.fields.push(("repeat".to_owned(), repeat.to_string()));
@@ -161,12 +175,43 @@ impl<'a> Normalizer<'a> {
     }
 }
 
+/// A record as the settings want it: what they conceal is hashed or left out. Doing it again changes
+/// nothing.
+fn treated(mut record: Record, settings: &Settings) -> Record {
+    if !settings.conceals() {
+        return record;
+    }
+    let on_document = is_on_document(&record);
+    record.members.retain_mut(|(path, value)| {
+        let treatment = match confidential(path, on_document) {
+            Confidential::No => Treatment::Keep,
+            Confidential::Name => settings.names,
+            Confidential::Profile => settings.profile,
+        };
+        match treatment {
+            Treatment::Keep => true,
+            Treatment::Hash => {
+                *value = conceal(value, &settings.hash_key);
+                true
+            }
+            Treatment::Drop => false,
+        }
+    });
+    if on_document && !is_on_document(&record) {
+        // It must still be seen that it was about a document.
+        record.members.push(("storageObject.dropped".to_owned(), "true".to_owned()));
+    }
+    record
+}
+
+fn is_on_document(record: &Record) -> bool {
+    record.members.iter().any(|(path, _)| path.starts_with("storageObject"))
+}
+
 impl Parts {
-    fn of(record: Record, settings: &Settings) -> Self {
-        let on_document = record.members.iter().any(|(path, _)| path.starts_with("storageObject"));
-        let mut parts = Self { on_document, ..Self::default() };
+    fn of(record: Record) -> Self {
+        let mut parts = Self { on_document: is_on_document(&record), ..Self::default() };
         for (path, value) in record.members {
-            let Some(value) = parts.treated(&path, value, settings) else { continue };
             if let Some(place) = parts.place(&path)
                 && place.is_empty()
             {
@@ -179,20 +224,6 @@ impl Parts {
             parts.fields.push(("storageObject.fileExtension".to_owned(), parts.extension.clone()));
         }
         parts
-    }
-
-    /// The value as the settings want it; `None` when they want it dropped.
-    fn treated(&self, path: &str, value: String, settings: &Settings) -> Option<String> {
-        let treatment = match confidential(path, self.on_document) {
-            Confidential::No => Treatment::Keep,
-            Confidential::Name => settings.names,
-            Confidential::Profile => settings.profile,
-        };
-        match treatment {
-            Treatment::Keep => Some(value),
-            Treatment::Hash => Some(conceal(&value, &settings.hash_key)),
-            Treatment::Drop => None,
-        }
     }
 
     fn place(&mut self, path: &str) -> Option<&mut String> {
@@ -236,7 +267,7 @@ enum Confidential {
 }
 
 /// Members of `storageObject` that NetDocuments itself defines and that give nothing away.
-const OWN: &[&str] = &["docId", "size", "version", "fileExtension", "access"];
+const OWN: &[&str] = &["docId", "size", "version", "fileExtension", "access", "dropped"];
 
 fn confidential(path: &str, on_document: bool) -> Confidential {
     match path.strip_prefix("storageObject.") {

@@ -27,6 +27,17 @@ impl Record {
         if text.trim_start().starts_with('<') { Self::xml(text) } else { Self::json(text) }
     }
 
+    /// The record as JSON: flat, every member under its path. Read again, it is the same record.
+    pub(crate) fn to_json(&self) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let members: Vec<String> = self
+            .members
+            .iter()
+            .map(|(path, value)| format!("{}:{}", quoted(path), quoted(value)))
+            .collect();
+        format!("{{\"activity\":{{{}}}}}", members.join(","))
+    }
+
     fn push(&mut self, path: &str, value: &str) {
         if !value.is_empty() {
             let path = if path.is_empty() { "record" } else { path };

@@ -2,8 +2,9 @@
 //!
 //! A log has neither pages nor positions, so it is read in windows of time. They touch by a second;
 //! once the present is reached, reading steps back a quarter of an hour, for what may have come late.
-//! A window grows while little comes and shrinks when much does; the host's page size, which it
-//! halves after time-outs and huge bodies, is the limit of it in seconds.
+//! A window grows while little comes and shrinks when much does. The host halves its page size after
+//! time-outs and huge bodies: the window shrinks in the same measure, so that the very next request
+//! is for half of what was too much.
 
 use casbah_plugin::answer::{header, http_date};
 use casbah_plugin::{Batch, Failure, HttpRequest, Next, PlanRequest, Response, class, time};
@@ -46,6 +47,8 @@ const QUIET: usize = 5_000;
 /// More activities than this, or more bytes, and it shrinks.
 const BUSY: usize = 50_000;
 const BIG: usize = 24 << 20;
+/// More activities than this are refused as too many: the host takes 100,000 rows at once.
+pub(crate) const MOST: usize = 90_000;
 
 /// So long without a single activity, and something is wrong with the connection.
 const SILENCE: i64 = 7 * DAY;
@@ -189,12 +192,19 @@ fn earliest(request: &PlanRequest) -> i64 {
     whole(request.now.saturating_sub(i64::from(RETENTION_DAYS) * DAY - MARGIN))
 }
 
+/// The length of the window, seconds: the cursor's, in the measure that the host's page size has to
+/// the longest window.
 fn seconds(cursor: &LogCursor, request: &PlanRequest) -> u32 {
-    cursor
-        .window
-        .unwrap_or(FIRST_WINDOW)
-        .min(request.page_size)
-        .clamp(SHORTEST_WINDOW, LONGEST_WINDOW)
+    let wanted = cursor.window.unwrap_or(FIRST_WINDOW).min(LONGEST_WINDOW);
+    let measured = u64::from(wanted) * u64::from(request.page_size) / u64::from(LONGEST_WINDOW);
+    u32::try_from(measured).unwrap_or(LONGEST_WINDOW).clamp(SHORTEST_WINDOW, LONGEST_WINDOW)
+}
+
+/// The length that a cursor keeps for a window of so many seconds: [`seconds`] backwards.
+fn kept(seconds: u32, request: &PlanRequest) -> u32 {
+    let size = u64::from(request.page_size.max(1));
+    let whole = (u64::from(seconds) * u64::from(LONGEST_WINDOW)).div_ceil(size);
+    u32::try_from(whole).unwrap_or(LONGEST_WINDOW).clamp(SHORTEST_WINDOW, LONGEST_WINDOW)
 }
 
 /// The window of the request at hand. The same for planning it and for reading its answer.
@@ -239,13 +249,14 @@ pub(crate) fn after_log(response: &Response, batch: &Batch) -> Result<(String, N
         )));
     }
     let asked = seconds(&cursor, request);
-    cursor.window = Some(if batch.len() > BUSY || response.body.len() > BIG {
-        (asked / 2).max(SHORTEST_WINDOW)
+    let next = if batch.len() > BUSY || response.body.len() > BIG {
+        asked / 2
     } else if batch.len() < QUIET && response.body.len() < BIG / 4 {
-        asked.saturating_mul(2).min(LONGEST_WINDOW)
+        asked.saturating_mul(2)
     } else {
         asked
-    });
+    };
+    cursor.window = Some(kept(next, request));
     cursor.at = Some(if caught_up {
         // By the app's clock where it is behind ours: what it has not logged yet is still to come.
         let there = header(response, "date").and_then(http_date);

@@ -70,6 +70,11 @@ impl Settings {
         }
     }
 
+    /// Whether anything is hashed or dropped.
+    pub(crate) fn conceals(&self) -> bool {
+        self.profile != Treatment::Keep || self.names != Treatment::Keep
+    }
+
     /// The administrator's own word for an activity; the name is in lower case.
     pub(crate) fn kind(&self, name: &str) -> Option<&str> {
         self.kinds.get(name).map(String::as_str).filter(|kind| !kind.is_empty())
@@ -96,7 +101,10 @@ pub(crate) fn schema() -> Value {
             "type": "string",
             "enum": ["keep", "hash", "drop"],
             "default": "keep",
-            "description": format!("What becomes of {what}: kept, replaced by a hash, or left out.")
+            "description": format!(
+                "What becomes of {what}: kept, replaced by a hash, or left out. It holds for the raw \
+                 record as well; what was stored before stays as it is."
+            )
         })
     };
     json!({

@@ -137,6 +137,45 @@ proptest! {
         }
     }
 
+    /// Whatever a record says in confidential places is neither in the activity nor in what is kept of
+    /// it; and what is kept gives the same activity again.
+    #[test]
+    fn what_is_concealed_is_nowhere(
+        records in proptest::collection::vec(record(), 1..6),
+        treatment in prop_oneof![Just("hash"), Just("drop")],
+    ) {
+        let settings = format!(
+            r#"{{"repository":"CA-1","names":"{treatment}","profile":"{treatment}","hash-key":"k"}}"#
+        );
+        let mut records = records;
+        for (number, record) in records.iter_mut().enumerate() {
+            let inner = match record.get("activity").is_some_and(Value::is_object) {
+                true => &mut record["activity"],
+                false => record,
+            };
+            inner["date"] = json!("2026-01-15T08:00:00");
+            inner["storageObject"] = json!({
+                "docId": "1", "name": format!("s3cret {number}"), "collabSpace": "s3cret",
+                "Client": {"deep": ["s3cret", {"er": "s3cret"}]}, "Matter": "s3cret",
+            });
+            inner["desc"] = json!("was s3cret");
+        }
+        let mut response = response("activities", json!(records).to_string());
+        response.request.settings = settings.clone();
+        let mut page = adapter().read(&response).unwrap();
+        prop_assert!(!page.batch.texts.bytes().contains("s3cret"));
+        let kept: Vec<String> =
+            casbah_plugin::Row::all(&page.batch).map(|row| row.text("raw").to_owned()).collect();
+        page.batch.columns.retain(|column| column.name != "raw");
+        let body = format!("[{}]", kept.join(","));
+        let raw = adapter().split(body.as_bytes()).unwrap();
+        let again = adapter().normalize(&settings, body.as_bytes(), &raw).unwrap();
+        prop_assert_eq!(again.len(), page.batch.len());
+        for row in 0..again.len() {
+            prop_assert_eq!(lines(&again, row), lines(&page.batch, row));
+        }
+    }
+
     /// Damaged answers are refused or read, but nothing panics, and what is read is sound.
     #[test]
     fn damage_never_panics(

@@ -103,6 +103,45 @@ fn names_and_profiles_can_be_hashed_or_dropped() {
     assert!(!with("hash").contains(Row::new(&unkeyed, 0).text("object.name")));
 }
 
+/// What the host keeps instead of the raw record says no more than the activity; without such
+/// settings it keeps the raw record itself.
+#[test]
+fn raw_records_are_written_anew_where_something_is_concealed() {
+    let body = r#"[{"activity":{"date":"2026-01-15T08:00:00","name":"rename","desc":"was Secret",
+        "user":{"id":"u"},"storageObject":{"docId":"1","name":"Secret","Client":"Secret"}}},
+        {"activity":{"date":"2026-01-15T08:00:00","name":"open","storageObject":{"Client":"Secret"}}}]"#;
+    let page = |settings: &str| {
+        let mut response = response("activities", body);
+        response.request.settings = settings.to_owned();
+        adapter().read(&response).unwrap()
+    };
+    assert!(page(SETTINGS).batch.column("raw").is_none());
+    let hashed = page(r#"{"repository":"CA-1","names":"hash","profile":"drop","hash-key":"k"}"#);
+    let raw: Vec<_> = Row::all(&hashed.batch).map(|row| row.text("raw").to_owned()).collect();
+    insta::assert_snapshot!(raw.join("\n"), @r#"
+    {"activity":{"date":"2026-01-15T08:00:00","name":"rename","desc":"hash-ec15e0a49d3d499fc303cff9b8d8c377","user.id":"u","storageObject.docId":"1","storageObject.name":"hash-9683340695f01b4ad8451e0b2a76ddff"}}
+    {"activity":{"date":"2026-01-15T08:00:00","name":"open","storageObject.dropped":"true"}}
+    "#);
+}
+
+/// The id of an activity must not tell what is concealed: it is made of what is left.
+#[test]
+fn ids_tell_nothing_of_what_is_concealed() {
+    let of = |client: &str, settings: &str| {
+        let body = format!(
+            r#"[{{"date":"2026-01-15T08:00:00","name":"open","storageObject":{{"docId":"1","Client":"{client}"}}}}]"#
+        );
+        Row::new(&normalized(&body, settings), 0).text("id").to_owned()
+    };
+    let settings = |treatment: &str, key: &str| {
+        format!(r#"{{"repository":"CA-1","profile":"{treatment}","hash-key":"{key}"}}"#)
+    };
+    assert_ne!(of("1", SETTINGS), of("2", SETTINGS));
+    assert_eq!(of("1", &settings("drop", "")), of("2", &settings("drop", "")));
+    assert_ne!(of("1", &settings("hash", "a")), of("2", &settings("hash", "a")));
+    assert_ne!(of("1", &settings("hash", "a")), of("1", &settings("hash", "b")));
+}
+
 /// Rows that say exactly the same are kept and numbered.
 #[test]
 fn true_repeats_are_kept_and_counted() {

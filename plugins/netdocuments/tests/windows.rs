@@ -236,3 +236,47 @@ fn the_apps_clock_counts() {
     response.headers = vec![("date".to_owned(), "Thu, 15 Jan 2026 11:00:00 GMT".to_owned())];
     assert_eq!(next(&response), NOW - HOUR - 15 * MINUTE);
 }
+
+/// What was too much is asked for by halves at once, and a calm log makes windows grow again.
+#[test]
+fn a_halved_page_halves_the_window() {
+    let length = |cursor: Option<String>, page_size: u32| {
+        let mut plan = activity::request("activities");
+        plan.cursor = cursor;
+        plan.page_size = page_size;
+        let query = adapter().plan(&plan).unwrap().query;
+        let get = |name: &str| {
+            time::parse(&query.iter().find(|(key, _)| key == name).unwrap().1).unwrap()
+        };
+        (get("end") - get("start")) / SECOND
+    };
+    let at = |window: u32| Some(format!(r#"{{"at":{},"window":{window}}}"#, NOW - 40 * 24 * HOUR));
+    for (window, page_size, expected) in [
+        (604_800, 604_800, 604_800),
+        (604_800, 302_400, 302_400),
+        (86_400, 604_800, 86_400),
+        (86_400, 302_400, 43_200),
+        (86_400, 151_200, 21_600),
+        (3_600, 60, 60),
+        (60, 604_800, 60),
+        (u32::MAX, 604_800, 604_800),
+    ] {
+        assert_eq!(length(at(window), page_size), expected, "{window} {page_size}");
+    }
+    // The host's page size stays halved for some pages: what is kept takes account of it.
+    let mut response = activity::response("activities", "[]");
+    response.request.cursor = at(86_400);
+    response.request.page_size = 302_400;
+    let calm = adapter().read(&response).unwrap();
+    assert_eq!(length(Some(calm.cursor), 302_400), 86_400);
+}
+
+/// More than the host can take at once is refused as too large, before it is normalized.
+#[test]
+fn an_answer_of_too_many_is_asked_for_again_in_parts() {
+    let record = r#"{"date":"2026-01-15T08:00:00","name":"open"}"#;
+    let body = |count: usize| format!("[{}]", vec![record; count].join(","));
+    let read = |count| adapter().read(&activity::response("activities", body(count)));
+    assert_eq!(read(90_001).unwrap_err().class, class::TOO_LARGE);
+    assert_eq!(read(2).unwrap().batch.len(), 2);
+}

@@ -36,7 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Write a log to a file, without a server.
-    Write(WriteOut),
+    Write(Box<WriteOut>),
     /// List the faults that can be switched on.
     Faults,
 }
