@@ -4,17 +4,20 @@
 //! what its users stream told, and [`Accounts::join`] fills in what is absent from a batch before it
 //! is stored: once for every distinct id, never over what the app itself said.
 //!
-//! It is not a directory: it does not know groups, and nothing of other connections.
+//! It is not the directory: it knows nothing of other connections, and of no time but now.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use casbah_model::table::{ABSENT_INTEGER, Batch, TextId, Texts, Values};
+use casbah_model::table::{ABSENT_INTEGER, Batch, TextId, Values};
 use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{ScanRange, Store, Table, Write};
 use serde::{Deserialize, Serialize};
+use siphasher::sip128::SipHasher13;
 
 use crate::connection::{decode, encode, stream_key};
 use crate::error::ConnectError;
+use crate::words::{Word, Words};
 
 /// Mail domains that anybody can have an address in. Nobody is internal by one of them.
 const PUBLIC_DOMAINS: &[&str] = &[
@@ -79,7 +82,7 @@ pub struct Account {
     /// `user` or `service`; empty when unknown.
     #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
     pub account_type: String,
-    /// `active`, `pending`, `declined`, `disabled` or `deleted`; empty when unknown.
+    /// `active`, `pending`, `declined`, `disabled`, `leaving`, `left` or `deleted`; empty when unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub status: String,
     /// Whether it is an administrator.
@@ -91,10 +94,28 @@ pub struct Account {
     /// When it was last signed in to, ms since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<i64>,
+    /// Since when it has been in that state, ms since 1970, where the app says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// When its person leaves or left, ms since 1970, where the app says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<i64>,
+    /// Other e-mail addresses and sign-in names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Names of the groups it is in, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// The status of an account that the app does not name any more.
-const DELETED: &str = "deleted";
+pub(crate) const DELETED: &str = "deleted";
+
+/// What stands for an id where very many are kept: two of one account's are the same, and two
+/// accounts' are not.
+pub(crate) fn fingerprint(id: &str) -> u128 {
+    SipHasher13::new().hash(id.as_bytes()).as_u128()
+}
 
 impl Account {
     /// The accounts of a batch from a users stream; rows without an id are left out.
@@ -110,9 +131,81 @@ impl Account {
                 admin: flag("admin", row),
                 external: flag("external", row),
                 seen: batch.integer("seen", row),
+                since: batch.integer("since", row),
+                leaves: batch.integer("leaves", row),
+                aliases: batch
+                    .text("aliases", row)
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|alias| !alias.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+                groups: Vec::new(),
             })
             .filter(|account| !account.id.is_empty())
             .collect()
+    }
+
+    /// Takes over what `news` says; what it leaves out stays as it was.
+    ///
+    /// That an account is gone changes no address: some apps write another one into what is deleted.
+    pub(crate) fn merge(&mut self, news: Self) {
+        let Self {
+            id: _,
+            email,
+            name,
+            account_type,
+            status,
+            admin,
+            external,
+            seen,
+            since,
+            leaves,
+            aliases,
+            groups: _,
+        } = news;
+        let gone = status == DELETED;
+        if !(email.is_empty() || gone && !self.email.is_empty()) {
+            self.email = email;
+        }
+        if !name.is_empty() {
+            self.name = name;
+        }
+        if !account_type.is_empty() {
+            self.account_type = account_type;
+        }
+        if !status.is_empty() {
+            // The time belongs to the state: without one the old time holds for the old state only.
+            self.since = if self.status == status { since.or(self.since) } else { since };
+            self.status = status;
+        }
+        if !(aliases.is_empty() || gone && !self.aliases.is_empty()) {
+            self.aliases = aliases;
+        }
+        self.admin = admin.or(self.admin);
+        self.external = external.or(self.external);
+        self.seen = seen.or(self.seen);
+        self.leaves = leaves.or(self.leaves);
+    }
+
+    /// Whether it is named and not gone.
+    pub(crate) fn is_present(&self) -> bool {
+        self.status != DELETED && !self.is_unnamed()
+    }
+
+    /// The same account in these groups; with `whole` in no others.
+    pub(crate) fn with_groups(mut self, groups: &BTreeSet<Arc<str>>, whole: bool) -> Self {
+        let kept = if whole { Vec::new() } else { std::mem::take(&mut self.groups) };
+        let all: BTreeSet<String> =
+            kept.into_iter().chain(groups.iter().map(|group| group.to_string())).collect();
+        self.groups = all.into_iter().collect();
+        self
+    }
+
+    /// Whether nothing was ever said of it but the groups it is in.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        let Self { id, groups, .. } = self;
+        *self == Self { id: id.clone(), groups: groups.clone(), ..Self::default() }
     }
 
     pub(crate) fn write(&self, connection: &ConnectionName) -> Result<Write, ConnectError> {
@@ -122,6 +215,18 @@ impl Account {
             value: Some(encode("an account", self)?),
         })
     }
+}
+
+/// Groups by the ids of the accounts in them.
+pub(crate) type Members = HashMap<String, BTreeSet<Arc<str>>>;
+
+/// What becomes of what news leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It is not so any more.
+    Nothing,
+    /// It is as it was.
+    WhatIsLeftOut,
 }
 
 /// The accounts of one connection, in memory.
@@ -190,40 +295,75 @@ impl Accounts {
 
     /// How many accounts there are, those that are gone not counted.
     pub fn present(&self) -> usize {
-        self.by_id.values().filter(|account| account.status != DELETED).count()
+        self.by_id.values().filter(|account| account.is_present()).count()
     }
 
     /// How many there would be with these added or replaced; no id occurs twice among them.
     pub(crate) fn present_with(&self, changed: &[Account]) -> usize {
-        let is_present = |account: &Account| usize::from(account.status != DELETED);
+        let is_present = |account: &Account| usize::from(account.is_present());
         changed.iter().fold(self.present(), |count, account| {
             count + is_present(account) - self.get(&account.id).map_or(0, is_present)
         })
     }
 
-    /// Those of `accounts` that are new or differ from what is known.
-    pub(crate) fn changed(&self, accounts: Vec<Account>) -> Vec<Account> {
-        // Of an account that is named twice, what was said last counts.
-        let mut last: HashMap<String, Account> = HashMap::new();
-        for account in accounts {
-            last.insert(account.id.clone(), account);
+    /// Those of `accounts` that are new or differ from what is known. Each is all there is to say of
+    /// its account, unless what it leaves out is to be kept.
+    pub(crate) fn changed(&self, accounts: Vec<Account>, keep: Keep) -> Vec<Account> {
+        let mut after: HashMap<String, Account> = HashMap::new();
+        for mut account in accounts {
+            let known = after.get(&account.id).or_else(|| self.get(&account.id));
+            if let Some(known) = known {
+                if keep == Keep::WhatIsLeftOut {
+                    let mut merged = known.clone();
+                    merged.merge(account);
+                    account = merged;
+                } else {
+                    account.groups.clone_from(&known.groups);
+                }
+            }
+            // Of an account that is named twice, what was said last counts.
+            after.insert(account.id.clone(), account);
         }
         let mut changed: Vec<Account> =
-            last.into_values().filter(|account| self.get(&account.id) != Some(account)).collect();
+            after.into_values().filter(|account| self.get(&account.id) != Some(account)).collect();
         changed.sort_by(|a, b| a.id.cmp(&b.id));
         changed
     }
 
-    /// What becomes of the accounts that a whole round did not name.
-    pub(crate) fn gone(&self, named: &HashSet<String>) -> Vec<Account> {
+    /// What becomes of the accounts that a whole round did not name, by [`fingerprint`].
+    pub(crate) fn gone(&self, named: &HashSet<u128>) -> Vec<Account> {
         let mut gone: Vec<Account> = self
             .by_id
             .values()
-            .filter(|account| account.status != DELETED && !named.contains(&account.id))
-            .map(|account| Account { status: DELETED.to_owned(), ..account.clone() })
+            .filter(|account| {
+                account.status != DELETED && !named.contains(&fingerprint(&account.id))
+            })
+            .filter(|account| !account.is_unnamed())
+            .map(|account| Account { status: DELETED.to_owned(), since: None, ..account.clone() })
             .collect();
         gone.sort_by(|a, b| a.id.cmp(&b.id));
         gone
+    }
+
+    /// What becomes of the groups of accounts; with a whole round, also of those it did not name.
+    pub(crate) fn regrouped(&self, members: &Members, whole: bool) -> Vec<Account> {
+        let mut changed: Vec<Account> = members
+            .iter()
+            .map(|(id, groups)| {
+                let known = self.get(id).cloned();
+                let known =
+                    known.unwrap_or_else(|| Account { id: id.clone(), ..Account::default() });
+                known.with_groups(groups, whole)
+            })
+            .collect();
+        if whole {
+            let ended = self.by_id.values().filter(|account| !members.contains_key(&account.id));
+            changed
+                .extend(ended.map(|account| account.clone().with_groups(&BTreeSet::new(), true)));
+        }
+        changed.retain(|account| self.get(&account.id) != Some(account));
+        changed.sort_by(|a, b| a.id.cmp(&b.id));
+        changed
     }
 
     /// Whether an address of this domain is outside the organization; `None` when nothing is known.
@@ -284,75 +424,6 @@ fn domain(email: &str) -> Option<String> {
     let (user, domain) = email.rsplit_once('@')?;
     let fits = !user.is_empty() && !domain.is_empty() && !email.contains(char::is_whitespace);
     fits.then(|| domain.trim_end_matches('.').to_lowercase())
-}
-
-/// New texts on their way into a batch's dictionary, each looked for among those already there.
-#[derive(Default)]
-struct Words {
-    /// Place in `ids` by text. The first word is the empty one, which is text 0.
-    places: hashbrown::HashMap<String, usize>,
-    ids: Vec<TextId>,
-}
-
-/// Place of a word in [`Words`]; 0 is the empty word.
-type Word = usize;
-
-impl Words {
-    fn want(&mut self, text: &str) -> Word {
-        if text.is_empty() {
-            return 0;
-        }
-        if let Some(&place) = self.places.get(text) {
-            return place;
-        }
-        self.places.insert(text.to_owned(), self.places.len() + 1);
-        self.places.len()
-    }
-
-    /// Finds every wanted word in the dictionary, and adds those that are missing.
-    fn settle(&mut self, texts: &mut Texts) {
-        const UNKNOWN: TextId = TextId::MAX;
-        self.ids = vec![UNKNOWN; self.places.len() + 1];
-        if let Some(first) = self.ids.first_mut() {
-            *first = 0;
-        }
-        // Most texts differ in length from every wanted one, and need no hashing.
-        let mut lengths = [false; 256];
-        for word in self.places.keys() {
-            if let Some(slot) = lengths.get_mut(word.len().min(255)) {
-                *slot = true;
-            }
-        }
-        for (id, text) in texts.iter() {
-            let likely = lengths.get(text.len().min(255)).copied().unwrap_or(false);
-            if likely
-                && let Some(&place) = self.places.get(text)
-                && let Some(slot) = self.ids.get_mut(place)
-                && *slot == UNKNOWN
-            {
-                *slot = id;
-            }
-        }
-        let (mut bytes, mut ends) = std::mem::take(texts).into_parts();
-        for (word, &place) in &self.places {
-            let Some(slot) = self.ids.get_mut(place).filter(|slot| **slot == UNKNOWN) else {
-                continue;
-            };
-            let end = u32::try_from(bytes.len() + word.len());
-            let (Ok(end), Ok(id)) = (end, TextId::try_from(ends.len())) else {
-                *slot = 0;
-                continue;
-            };
-            bytes.push_str(word);
-            ends.push(end);
-            *slot = id;
-        }
-        *texts = Texts::from_parts(bytes, ends);
-    }
-
-    fn id(&self, word: Word) -> TextId {
-        self.ids.get(word).copied().unwrap_or(0)
-    }
 }
 
 /// What is known about one id of a batch.

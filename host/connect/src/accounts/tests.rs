@@ -246,16 +246,19 @@ fn the_columns_of_the_host_are_filled() {
 fn a_round_tells_who_is_new_and_who_is_gone() {
     let mut accounts = company(&[]);
     assert_eq!(accounts.present(), 5);
-    let changed = accounts.changed(vec![
-        account("2", "bo@acme.example", None),
-        account("3", "guest@partner.example", None),
-        account("6", "new@acme.example", None),
-        account("6", "newer@acme.example", None),
-    ]);
+    let changed = accounts.changed(
+        vec![
+            account("2", "bo@acme.example", None),
+            account("3", "guest@partner.example", None),
+            account("6", "new@acme.example", None),
+            account("6", "newer@acme.example", None),
+        ],
+        Keep::Nothing,
+    );
     let ids: Vec<(&str, &str)> =
         changed.iter().map(|account| (account.id.as_str(), account.email.as_str())).collect();
     assert_eq!(ids, [("3", "guest@partner.example"), ("6", "newer@acme.example")]);
-    let gone = accounts.gone(&["1", "2", "3", "4"].map(str::to_owned).into());
+    let gone = accounts.gone(&["1", "2", "3", "4"].map(fingerprint).into());
     assert_eq!(gone.len(), 1);
     assert_eq!((gone[0].id.as_str(), gone[0].status.as_str()), ("5", "deleted"));
     assert_eq!(accounts.present_with(&gone), 4);
@@ -263,7 +266,7 @@ fn a_round_tells_who_is_new_and_who_is_gone() {
         accounts.put(account);
     }
     assert_eq!(accounts.present(), 4);
-    assert!(accounts.gone(&["1", "2", "3", "4"].map(str::to_owned).into()).is_empty());
+    assert!(accounts.gone(&["1", "2", "3", "4"].map(fingerprint).into()).is_empty());
 }
 
 /// The join written down row by row and word by word, to hold the quick one to.

@@ -1,19 +1,21 @@
-//! A stream of accounts: whole rounds, one an interval.
+//! A stream of accounts or memberships: rounds, one an interval.
 //!
-//! A round always starts at the beginning, also after a restart: only a whole one tells which
-//! accounts are gone.
+//! A whole round always starts at the beginning, also after a restart: only as a whole it tells which
+//! accounts are gone. Of a stream of changes only the first round is whole, and the one after a
+//! refused cursor; the others go on where the one before ended.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use casbah_model::adapter::{Next, PlanRequest, Stream, class};
+use casbah_model::adapter::{self, Next, PlanRequest, Produces, Stream, class};
 use casbah_store::Commit;
 
 use super::request::{Arrived, Go, Setback, Worker};
 use super::{Event, Shared, StreamEnd, Waiting, blocking};
-use crate::accounts::Account;
+use crate::accounts::{Account, Keep, Members, fingerprint};
 use crate::connection::{Position, read_position, write_position};
+use crate::directory::{News, Part, Source, Word};
 use crate::error::ConnectError;
 
 /// Setbacks in a row after which activities are no longer kept waiting for the first round.
@@ -21,7 +23,7 @@ const PATIENCE: u32 = 3;
 /// Pages in a row that named nobody new and did not move, after which a round counts as broken.
 const STUCK: u32 = 5;
 
-/// The task of a stream of accounts.
+/// The task of a stream of accounts or memberships.
 pub(super) struct Rounds {
     worker: Worker,
     position: Position,
@@ -34,7 +36,14 @@ pub(super) struct Rounds {
 #[derive(Default)]
 struct Round {
     cursor: Option<String>,
-    named: HashSet<String>,
+    /// Whether it goes on from a cursor of the round before, and names only what has changed.
+    changes: bool,
+    /// Whether the cursor was refused, so that it begins anew.
+    recover: bool,
+    /// Fingerprints of all that it named.
+    named: HashSet<u128>,
+    /// Groups by account, of a stream of memberships.
+    members: Members,
     still: u32,
 }
 
@@ -86,9 +95,18 @@ impl Rounds {
         interval.saturating_sub(Duration::from_millis(past))
     }
 
+    /// A round from where the stream stands.
+    fn begin(&self) -> Round {
+        let goes_on = self.worker.stream.rounds == adapter::Rounds::Delta
+            && self.worker.stream.produces == Produces::Accounts
+            && self.position.round.is_some();
+        let cursor = self.position.cursor.clone().filter(|_| goes_on);
+        Round { changes: cursor.is_some(), cursor, ..Round::default() }
+    }
+
     /// One round, started again as often as it takes.
     async fn round(&mut self) -> Result<Option<StreamEnd>, ConnectError> {
-        let mut round = Round::default();
+        let mut round = self.begin();
         loop {
             if self.worker.halt.is_wanted() {
                 return Ok(Some(StreamEnd::Stopped));
@@ -99,7 +117,7 @@ impl Rounds {
                     Ok(true) => return Ok(None),
                     Ok(false) => Go::On,
                     Err(error) => {
-                        round = Round::default();
+                        round = self.begin();
                         self.worker.not_stored(error).await?
                     }
                 },
@@ -114,7 +132,7 @@ impl Rounds {
             };
             match go {
                 Go::On => {}
-                Go::Recover => round = Round::default(),
+                Go::Recover => round = Round { recover: true, ..Round::default() },
                 Go::End(end) => return Ok(Some(end)),
             }
         }
@@ -130,37 +148,75 @@ impl Rounds {
             since: shared.fetch.since,
             newest: None,
             page_size: self.worker.pacer.page_size(),
-            recover: false,
+            recover: round.recover && round.cursor.is_none(),
         }
     }
 
-    /// Stores a page of accounts. Returns whether the round is over.
+    /// Stores a page. Returns whether the round is over.
     async fn arrived(&mut self, round: &mut Round, arrived: Arrived) -> Result<bool, ConnectError> {
         self.worker.succeeded();
         self.setbacks = 0;
         let Arrived { page, received, .. } = arrived;
-        let accounts = Account::from_batch(&page.batch);
+        let stream = &self.worker.stream;
+        let memberships = stream.produces == Produces::Memberships;
+        let mut accounts = Vec::new();
         let before = round.named.len();
-        round.named.extend(accounts.iter().map(|account| account.id.clone()));
+        if memberships {
+            let news = add_members(&mut round.members, &page.batch);
+            round.named.extend(news);
+        } else {
+            accounts = Account::from_batch(&page.batch);
+            round.named.extend(accounts.iter().map(|account| fingerprint(&account.id)));
+        }
         let moved = round.cursor.as_deref() != Some(page.cursor.as_str());
         round.still = if moved || round.named.len() > before { 0 } else { round.still + 1 };
-        round.cursor = Some(page.cursor);
         let stuck = round.still >= STUCK;
         let complete = page.next != Next::More || stuck;
-        // Nobody at all is more likely a fault of the app than an organization without users.
-        let whole = complete && !stuck && !round.named.is_empty();
-        let named = round.named.len() as u64;
+        let all = complete && !stuck && !round.changes && stream.rounds != adapter::Rounds::Some;
         let after = Position {
             round: if complete { Some(received) } else { self.position.round },
+            // Of a whole round that is broken off, no position is of any use.
+            cursor: if stream.rounds == adapter::Rounds::Delta && (complete || round.changes) {
+                Some(page.cursor.clone())
+            } else {
+                self.position.cursor.clone()
+            },
             ..self.position.clone()
         };
-        let (shared, stream) = (Arc::clone(&self.worker.shared), self.worker.stream.name.clone());
-        let (ids, position) =
-            (if whole { round.named.clone() } else { HashSet::new() }, after.clone());
-        let changed =
-            blocking(move || store(&shared, &stream, accounts, &ids, &position, received))
-                .await??;
-        self.position = after;
+        round.cursor = Some(page.cursor);
+        let said = if memberships {
+            // Who is in no group any more is known at the end only.
+            complete.then(|| {
+                Said::Members(
+                    std::mem::take(&mut round.members),
+                    all && stream.rounds == adapter::Rounds::Whole,
+                )
+            })
+        } else {
+            let keep = match stream.rounds {
+                adapter::Rounds::Whole => Keep::Nothing,
+                adapter::Rounds::Delta | adapter::Rounds::Some => Keep::WhatIsLeftOut,
+            };
+            // Nobody at all is more likely a fault of the app than an organization without users.
+            let whole = (all && !round.named.is_empty()).then(|| std::mem::take(&mut round.named));
+            Some(Said::Accounts(accounts, keep, whole))
+        };
+        let named = round.named.len() as u64;
+        let named = match &said {
+            Some(Said::Accounts(_, _, Some(whole))) => whole.len() as u64,
+            _ => named,
+        };
+        let (shared, name) = (Arc::clone(&self.worker.shared), stream.name.clone());
+        let position = after.clone();
+        let changed = match said {
+            Some(said) => {
+                blocking(move || store(&shared, &name, said, &position, received)).await??
+            }
+            None => 0,
+        };
+        if !(memberships && !complete) {
+            self.position = after;
+        }
         self.worker.stored();
         let shared = &self.worker.shared;
         shared.tell(&Event::Accounts {
@@ -192,38 +248,103 @@ fn is_lasting(setback: &Setback) -> bool {
         if matches!(failure.class.as_str(), class::FORBIDDEN | class::REFUSED))
 }
 
-/// Stores what is new about accounts; with the ids of a whole round also who is gone. Returns how
-/// many accounts changed. Blocks for the disk.
+/// What a page said.
+enum Said {
+    /// Accounts; with a whole round the fingerprints of all it named.
+    Accounts(Vec<Account>, Keep, Option<HashSet<u128>>),
+    /// Who is in which groups, and whether in no others.
+    Members(Members, bool),
+}
+
+/// Adds the memberships of a page. Returns the fingerprints of what it named.
+fn add_members(members: &mut Members, batch: &casbah_model::Batch) -> Vec<u128> {
+    let mut groups: HashSet<Arc<str>> = HashSet::new();
+    let mut named = Vec::new();
+    for row in 0..batch.len() {
+        let (id, group) = (batch.text("id", row), batch.text("group", row));
+        if id.is_empty() || group.is_empty() {
+            continue;
+        }
+        named.push(fingerprint(&format!("{id}\0{group}")));
+        let group = match groups.get(group) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let group: Arc<str> = Arc::from(group);
+                groups.insert(Arc::clone(&group));
+                group
+            }
+        };
+        members.entry(id.to_owned()).or_default().insert(group);
+    }
+    named
+}
+
+/// Stores what is new, and after a whole round also who is gone. Returns how many accounts changed.
+/// Blocks for the disk.
 fn store(
     shared: &Shared,
     stream: &str,
-    accounts: Vec<Account>,
-    whole: &HashSet<String>,
+    said: Said,
     position: &Position,
     received: i64,
 ) -> Result<u64, ConnectError> {
+    if shared.fetch.adapter.description().directory {
+        store_directory(shared, stream, &said, position, received)
+    } else {
+        store_accounts(shared, stream, said, position, received)
+    }
+}
+
+/// Adds the position to a commit, and carries it out with the status as it is then.
+fn commit(
+    shared: &Shared,
+    stream: &str,
+    mut commit: Commit,
+    position: Option<&Position>,
+    present: u64,
+    received: i64,
+) -> Result<casbah_store::Committed, ConnectError> {
     let books = &shared.books;
-    let mut known = shared.accounts.write().unwrap_or_else(PoisonError::into_inner);
-    let mut changed = known.changed(accounts);
-    if !whole.is_empty() {
-        changed.extend(known.gone(whole));
+    if let Some(position) = position {
+        commit.writes.push(write_position(books.name(), stream, position)?);
     }
-    let mut commit = Commit::new();
-    for account in &changed {
-        commit.writes.push(account.write(books.name())?);
-    }
-    commit.writes.push(write_position(books.name(), stream, position)?);
-    let before = known.present();
-    let present = known.present_with(&changed) as u64;
-    // The lock is held until it is durable: no activity is joined with what may yet get lost.
     books.commit(commit, |status| {
         status.accounts = present;
         status.last_success = Some(received);
         let stream = status.streams.entry(stream.to_owned()).or_default();
         stream.last_success = Some(received);
-        stream.caught_up = position.round == Some(received);
+        stream.caught_up = position.is_some_and(|position| position.round == Some(received));
         stream.trouble = None;
-    })?;
+    })
+}
+
+fn store_accounts(
+    shared: &Shared,
+    stream: &str,
+    said: Said,
+    position: &Position,
+    received: i64,
+) -> Result<u64, ConnectError> {
+    let name = shared.books.name();
+    let mut known = shared.accounts.write().unwrap_or_else(PoisonError::into_inner);
+    let changed = match said {
+        Said::Accounts(accounts, keep, whole) => {
+            let mut changed = known.changed(accounts, keep);
+            if let Some(named) = &whole {
+                changed.extend(known.gone(named));
+            }
+            changed
+        }
+        Said::Members(members, whole) => known.regrouped(&members, whole),
+    };
+    let mut writes = Commit::new();
+    for account in &changed {
+        writes.writes.push(account.write(name)?);
+    }
+    let before = known.present();
+    let present = known.present_with(&changed) as u64;
+    // The lock is held until it is durable: no activity is joined with what may yet get lost.
+    commit(shared, stream, writes, Some(position), present, received)?;
     let count = changed.len() as u64;
     for account in changed {
         known.put(account);
@@ -231,3 +352,32 @@ fn store(
     tracing::debug!(before, after = known.present(), "accounts stored");
     Ok(count)
 }
+
+/// The same for a connection whose app is the directory: what is new of somebody's state goes into
+/// the log with it.
+fn store_directory(
+    shared: &Shared,
+    stream: &str,
+    said: &Said,
+    position: &Position,
+    received: i64,
+) -> Result<u64, ConnectError> {
+    let source = Source::Connection(shared.books.name().clone());
+    let news = match said {
+        Said::Accounts(accounts, _, whole) => {
+            News::Accounts(accounts.clone(), Word::News, whole.as_ref())
+        }
+        Said::Members(members, whole) => News::Members(members, *whole),
+    };
+    let app = &shared.kept.connection.app;
+    let taken = shared.directory.hear(&source, app, news, received, &mut |part| {
+        let Part { commit: writes, present, last } = part;
+        // Only the last part leads on: what comes before it is said again after a fall.
+        commit(shared, stream, writes, last.then_some(position), present, received)
+    })?;
+    tracing::debug!(changed = taken.changed, told = taken.told, "directory stored");
+    Ok(taken.changed)
+}
+
+#[cfg(test)]
+mod tests;
