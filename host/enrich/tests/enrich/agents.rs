@@ -3,7 +3,7 @@
 use casbah_enrich::Enricher;
 use casbah_model::time;
 
-use crate::data;
+use crate::kit::data;
 
 fn at(day: &str) -> i64 {
     time::parse(&format!("{day}T12:00:00Z")).unwrap()

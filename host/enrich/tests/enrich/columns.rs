@@ -6,7 +6,7 @@ use casbah_enrich::{EnrichSettings, Enricher, ListSettings};
 use casbah_model::{Batch, BatchBuilder, Values};
 use proptest::prelude::*;
 
-use crate::data;
+use crate::kit::data;
 
 fn enricher() -> Enricher {
     let list = |name: &str, file: &str, tag: &str| ListSettings {

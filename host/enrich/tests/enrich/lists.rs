@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use casbah_enrich::{EnrichErrors, EnrichSettings, Enricher, ListSettings};
 
-use crate::{data, in_folder};
+use crate::kit::{data, in_folder};
 
 fn list(name: &str, file: PathBuf, tags: &[&str]) -> ListSettings {
     let tags = tags.iter().map(|&tag| tag.to_owned()).collect();

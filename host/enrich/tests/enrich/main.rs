@@ -1,27 +1,18 @@
 //! Enrichment from the outside: files in, columns and facts out.
 
+#[cfg(test)]
 mod agents;
+#[cfg(test)]
 mod columns;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
 mod lists;
+#[cfg(test)]
 mod maxmind;
+#[cfg(test)]
 mod mmdb;
+#[cfg(test)]
 mod ranges;
+#[cfg(test)]
 mod reload;
-
-use std::path::{Path, PathBuf};
-
-use casbah_enrich::{EnrichSettings, Enricher};
-
-fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
-}
-
-fn with_geo(names: &[&str]) -> Enricher {
-    let geo = names.iter().map(|name| data("maxmind").join(name)).collect();
-    Enricher::open(&EnrichSettings { geo, ..EnrichSettings::default() }).unwrap()
-}
-
-/// A message without the folder it was made in.
-fn in_folder(message: impl ToString, folder: &Path) -> String {
-    message.to_string().replace(&format!("{}/", folder.display()), "")
-}

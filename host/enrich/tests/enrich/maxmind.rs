@@ -6,8 +6,8 @@ use casbah_enrich::{EnrichSettings, Enricher, Facts};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::kit::{data, in_folder, with_geo};
 use crate::mmdb::{Value as Entry, database};
-use crate::{data, in_folder, with_geo};
 
 /// A network of a source as bits of IPv6 (IPv4 at the end), its length, and its record.
 struct Source {

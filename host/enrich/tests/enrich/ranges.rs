@@ -2,7 +2,7 @@
 
 use casbah_enrich::{EnrichSettings, Enricher, ListSettings, check_ranges};
 
-use crate::{data, in_folder};
+use crate::kit::{data, in_folder};
 
 fn check(text: &str) -> Result<(usize, usize), String> {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use casbah_enrich::{EnrichSettings, Enricher, ListSettings};
 
-use crate::{data, in_folder};
+use crate::kit::{data, in_folder};
 
 /// Puts a file in place as an operator should.
 fn put(folder: &Path, name: &str, bytes: &[u8]) {
