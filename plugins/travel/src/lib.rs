@@ -1,1 +1,406 @@
-//! Impossible travel.
+//! The `travel` detector: one person in two places that nobody can travel between in that time.
+//!
+//! It remembers where a person was in the last day or so, in all apps together, and compares every
+//! new place with all of them: distance less the accuracy of both, over the time between. Neighbouring
+//! countries, addresses that say nothing of a place, and places that are common to the person or in the
+//! organization are left out. `README.md` beside this crate tells the rules.
+//!
+//! It looks nothing up: places and networks of addresses are said by enrichment. And it knows no single
+//! strange places (that is `novelty`).
+
+mod geo;
+mod judge;
+mod place;
+mod report;
+mod settings;
+mod state;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use casbah_model::detector::{DetectorDescription, Outcome, Problem};
+use casbah_model::{Batch, Evidence, Finding, StateKey};
+use casbah_plugin::crowd::{self, Census, Crowd, Person};
+use casbah_plugin::state::{Reader, Writer};
+use casbah_plugin::{Detector, export_detector};
+use casbah_when::duration::HOUR;
+use casbah_when::{Cells, Evaluation, Places, Plan, Rows, description, keys};
+
+use crate::judge::Pair;
+use crate::place::{Found, Place, PlaceCells, Said};
+use crate::report::Told;
+use crate::settings::{Policy, Sensitivity};
+use crate::state::{Traveller, VERSION};
+
+/// JSON Schema of this detector's own settings.
+const SCHEMA: &str = include_str!("settings.schema.json");
+/// What is read without being named by a policy.
+const READ: &[&str] = &[
+    "person",
+    "latitude",
+    "longitude",
+    "accuracy",
+    "city",
+    "network.number",
+    "network.owner",
+    "ip.category",
+    "ip.tags",
+];
+
+/// The detector, configured with the policies of a group.
+#[derive(Debug, Default)]
+pub struct Travel {
+    plan: Plan,
+    policies: Vec<Policy>,
+    batch: Batch,
+    /// Rows of all parts,
+    rows: Vec<u32>,
+    /// and the place of each.
+    places: Vec<u32>,
+    found: Vec<Sighted>,
+    parts: Vec<Part>,
+    /// How many censuses and crowds were asked for, after the state of the parts.
+    censuses: usize,
+    crowds: usize,
+}
+
+export_detector!(Travel);
+
+/// Rows of one person of one policy.
+#[derive(Clone, Debug)]
+struct Part {
+    policy: usize,
+    rows: Range<usize>,
+    /// Who it is, among the people of the organization.
+    person: Person,
+}
+
+/// A place of a batch, with who else uses it: indexes of censuses and crowds.
+#[derive(Clone, Debug)]
+struct Sighted {
+    found: Found,
+    census: Option<u32>,
+    crowds: Vec<u32>,
+}
+
+/// No place.
+const NOWHERE: u32 = u32::MAX;
+
+impl Detector for Travel {
+    fn describe() -> DetectorDescription {
+        let title = "One person in two places that nobody can travel between in that time";
+        description("travel", env!("CARGO_PKG_VERSION"), title, 1, READ, SCHEMA)
+    }
+
+    fn configure(policies: &[String]) -> Result<Self, Vec<Problem>> {
+        let (plan, policies) = settings::compile(policies)?;
+        Ok(Self { plan, policies, ..Self::default() })
+    }
+
+    fn begin(&mut self, batch: Batch) -> Result<Vec<StateKey>, String> {
+        self.rows.clear();
+        self.places.clear();
+        self.found.clear();
+        self.parts.clear();
+        let (mut people, mut censuses, mut crowds) = (Vec::new(), Vec::new(), Vec::new());
+        let mut evaluation = Evaluation::new(&self.plan, &batch);
+        let times = Places::of(&batch);
+        let cells = PlaceCells::of(&batch);
+        for (index, policy) in self.policies.iter().enumerate() {
+            let rows = evaluation.rows(&policy.when);
+            if rows.is_empty() {
+                continue;
+            }
+            let by: Vec<Cells<'_>> = policy.by.iter().map(|&by| evaluation.cells(by)).collect();
+            let first_found = self.found.len();
+            let of_rows = locate(policy, &batch, &rows, &cells, &mut self.found);
+            let place = |row: usize| of_rows.get(row).copied().unwrap_or(NOWHERE);
+            let counts = |row: usize| place(row) != NOWHERE && times.has_credible_time(row);
+            for range in keys::part(&batch, &rows, &by, counts, &mut self.rows) {
+                let part = self.rows.get(range.clone()).unwrap_or_default();
+                self.places.extend(part.iter().map(|&row| place(row as usize)));
+                let first = part.first().copied().unwrap_or(0) as usize;
+                let key = keys::key(&batch, &by, first);
+                let person = crowd::person(keys::fingerprint_of(&key));
+                people.push(StateKey { policy: index as u32, key });
+                self.parts.push(Part { policy: index, rows: range, person });
+            }
+            let found = self.found.get_mut(first_found..).unwrap_or_default();
+            ask(index as u32, policy.sensitivity, found, &mut censuses, &mut crowds);
+        }
+        (self.censuses, self.crowds) = (censuses.len(), crowds.len());
+        people.extend(censuses);
+        people.extend(crowds);
+        self.batch = batch;
+        Ok(people)
+    }
+
+    fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
+        let parts = self.parts.len();
+        if states.len() != parts + self.censuses + self.crowds {
+            return Err(format!(
+                "{} states were asked for, but {} came",
+                parts + self.censuses + self.crowds,
+                states.len()
+            ));
+        }
+        let (people, rest) = states.split_at(parts);
+        let (censuses, crowds) = rest.split_at(self.censuses);
+        let mut all = Organization {
+            censuses: read_each(censuses, Census::read)?,
+            crowds: read_each(crowds, Crowd::read)?,
+        };
+        self.learn_of_all(&mut all);
+        let mut outcome = Outcome::default();
+        for (at, (part, bytes)) in self.parts.iter().zip(people).enumerate() {
+            let Some(policy) = self.policies.get(part.policy) else { continue };
+            let mut person =
+                Traveller::read(bytes, policy.span).ok_or_else(|| unreadable(bytes))?;
+            self.walk(part, policy, &mut person, &all, &mut outcome.findings);
+            judge::forget(policy, &mut person);
+            let after = person.write(policy.span);
+            if after != *bytes {
+                outcome.changes.push((at as u32, after));
+            }
+        }
+        let mut at = parts as u32;
+        write_each(&all.censuses, Census::write, &mut at, &mut outcome.changes);
+        write_each(&all.crowds, Crowd::write, &mut at, &mut outcome.changes);
+        Ok(outcome)
+    }
+}
+
+/// Finds the place of every row, by the index of the row, adding places not seen before to `found`.
+fn locate(
+    policy: &Policy,
+    batch: &Batch,
+    rows: &Rows,
+    cells: &PlaceCells<'_>,
+    found: &mut Vec<Sighted>,
+) -> Vec<u32> {
+    let mut places = vec![NOWHERE; batch.len()];
+    let mut known: HashMap<Said, u32> = HashMap::new();
+    let mut before: Option<(Said, u32)> = None;
+    for row in rows.iter() {
+        let said = cells.said(row);
+        let place = match before {
+            Some((same, place)) if same == said => place,
+            _ => *known.entry(said).or_insert_with(|| {
+                cells.find(row, &policy.marks).map_or(NOWHERE, |place| {
+                    found.push(Sighted { found: place, census: None, crowds: Vec::new() });
+                    found.len() as u32 - 1
+                })
+            }),
+        };
+        before = Some((said, place));
+        if let Some(slot) = places.get_mut(row) {
+            *slot = place;
+        }
+    }
+    places
+}
+
+/// Asks for what is known of all others, as far as the sensitivity regards it.
+fn ask(
+    policy: u32,
+    sensitivity: Sensitivity,
+    found: &mut [Sighted],
+    censuses: &mut Vec<StateKey>,
+    crowds: &mut Vec<StateKey>,
+) {
+    if sensitivity == Sensitivity::High || found.is_empty() {
+        return;
+    }
+    let census = censuses.len() as u32;
+    // No value can make a key that begins so.
+    censuses.push(StateKey { policy, key: "\u{1f}p".to_owned() });
+    let mut asked: HashMap<String, u32> = HashMap::new();
+    for sighted in found {
+        sighted.census = Some(census);
+        let Found { country: [a, b], network, block, .. } = sighted.found;
+        let mut names: Vec<String> =
+            block.map(|block| format!("\u{1f}a{block:x}")).into_iter().collect();
+        if sensitivity == Sensitivity::Low {
+            names.push(format!("\u{1f}c{}{}", char::from(a), char::from(b)));
+            if network != 0 {
+                names.push(format!("\u{1f}n{network:x}"));
+            }
+        }
+        for key in names {
+            let next = crowds.len() as u32;
+            let crowd = *asked.entry(key.clone()).or_insert(next);
+            if crowd == next {
+                crowds.push(StateKey { policy, key });
+            }
+            sighted.crowds.push(crowd);
+        }
+    }
+}
+
+/// What is known of everybody, as far as a batch needs it; each with whether it has changed. First
+/// times are in hours.
+struct Organization {
+    censuses: Vec<(Census, bool)>,
+    crowds: Vec<(Crowd, bool)>,
+}
+
+fn unreadable(bytes: &[u8]) -> String {
+    format!(
+        "a state can't be read: {} bytes that this version did not write\n\
+         hint: rebuild the state by replaying the log",
+        bytes.len()
+    )
+}
+
+fn read_each<T: Default>(
+    states: &[Vec<u8>],
+    read: fn(&mut Reader<'_>) -> Option<T>,
+) -> Result<Vec<(T, bool)>, String> {
+    let one = |bytes: &Vec<u8>| {
+        if bytes.is_empty() {
+            return Ok((T::default(), false));
+        }
+        let mut reader = Reader::new(bytes);
+        let version = reader.number();
+        let read = read(&mut reader);
+        read.filter(|_| version == Some(VERSION) && reader.is_empty())
+            .map(|read| (read, false))
+            .ok_or_else(|| unreadable(bytes))
+    };
+    states.iter().map(one).collect()
+}
+
+fn write_each<T>(
+    held: &[(T, bool)],
+    write: fn(&T, &mut Writer),
+    at: &mut u32,
+    changes: &mut Vec<(u32, Vec<u8>)>,
+) {
+    for (value, changed) in held {
+        if *changed {
+            let mut writer = Writer::new();
+            writer.number(VERSION);
+            write(value, &mut writer);
+            changes.push((*at, writer.finish()));
+        }
+        *at += 1;
+    }
+}
+
+impl Organization {
+    /// Whether many of the organization use a place, as of a time before `begin`.
+    fn is_shared(&self, policy: &Policy, sighted: &Sighted, begin: i64) -> bool {
+        let census = sighted.census.and_then(|at| self.censuses.get(at as usize));
+        let Some((census, _)) = census else { return false };
+        let hour = begin.saturating_sub(policy.lateness).div_euclid(HOUR);
+        let mut crowds = sighted.crowds.iter().filter_map(|&at| self.crowds.get(at as usize));
+        // The share is asked last: it takes longest.
+        crowds.any(|(crowd, _)| {
+            let count = crowd.before(hour) as f64;
+            count >= policy.common_people
+                && count
+                    >= (policy.common_share * census.before(hour) as f64).min(Crowd::KEPT as f64)
+        })
+    }
+}
+
+impl Travel {
+    /// The rows of a part with their places.
+    fn rows(&self, part: &Part) -> impl Iterator<Item = (usize, u32)> {
+        let rows = self.rows.get(part.rows.clone()).unwrap_or_default();
+        let places = self.places.get(part.rows.clone()).unwrap_or_default();
+        rows.iter().zip(places).map(|(&row, &place)| (row as usize, place))
+    }
+
+    /// Takes the whole batch into what is known of everybody. It may come before judging, since
+    /// nothing that is judged looks at times that are not complete.
+    fn learn_of_all(&self, all: &mut Organization) {
+        let times = Places::of(&self.batch);
+        for part in &self.parts {
+            let mut before = None;
+            for (row, place) in self.rows(part) {
+                let hour = times.time(row).div_euclid(HOUR);
+                if before.replace((place, hour)) == Some((place, hour)) {
+                    continue;
+                }
+                let Some(sighted) = self.found.get(place as usize) else { continue };
+                let census = sighted.census.and_then(|at| all.censuses.get_mut(at as usize));
+                if let Some((census, changed)) = census {
+                    *changed |= census.see(part.person, hour);
+                }
+                for &at in &sighted.crowds {
+                    if let Some((crowd, changed)) = all.crowds.get_mut(at as usize) {
+                        *changed |= crowd.see(part.person, hour);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the activities of a person in, one after the other.
+    fn walk(
+        &self,
+        part: &Part,
+        policy: &Policy,
+        person: &mut Traveller,
+        all: &Organization,
+        findings: &mut Vec<Finding>,
+    ) {
+        let times = Places::of(&self.batch);
+        let cells = PlaceCells::of(&self.batch);
+        let mut before: Option<(u32, i64, Place)> = None;
+        for (row, at) in self.rows(part) {
+            let mark = times.evidence(row);
+            let span = mark.time.div_euclid(policy.span);
+            let place = match before {
+                Some((same, then, place)) if (same, then) == (at, span) => place,
+                _ => {
+                    let Some(sighted) = self.found.get(at as usize) else { continue };
+                    let begin = span.saturating_mul(policy.span);
+                    sighted.found.place(all.is_shared(policy, sighted, begin))
+                }
+            };
+            before = Some((at, span, place));
+            for pair in judge::sight(policy, person, place, mark, || cells.words(row)) {
+                let words = person.words(&place).cloned().unwrap_or_default();
+                findings.push(self.finding(part, policy, row, (&place, &words, mark), &pair));
+            }
+        }
+    }
+
+    fn finding(
+        &self,
+        part: &Part,
+        policy: &Policy,
+        row: usize,
+        (place, words, mark): (&Place, &[String; 3], Evidence),
+        pair: &Pair,
+    ) -> Finding {
+        let who: Vec<String> = self
+            .plan
+            .group(&policy.by, &self.batch, row)
+            .into_iter()
+            .map(|(_, value)| casbah_when::words::cut(&value))
+            .collect();
+        let batch = &self.batch;
+        let who = who.join(" ");
+        let told = Told { policy, batch, row, who, place, words, mark, pair };
+        let mut evidence = vec![mark];
+        if !pair.told {
+            evidence.push(pair.mark);
+        }
+        evidence.sort_unstable();
+        Finding {
+            policy: part.policy as u32,
+            group: self.plan.group(&policy.group, batch, row),
+            start: pair.start,
+            first: mark.time.min(pair.mark.time),
+            last: mark.time.max(pair.mark.time),
+            evidence,
+            summary: told.summary(),
+            details: told.details(),
+            severity: None,
+            behavior: false,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Where an activity came from, as far as places are told apart here.
+//!
+//! It is not a geocoder: what an address means was said by enrichment.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use casbah_model::Batch;
+use casbah_when::{Cell, Cells, keys};
+
+use crate::geo;
+
+/// Radius of a place whose coordinates come without one, km.
+const UNSURE: f64 = 50.0;
+/// Longest text of a place that is remembered, characters.
+const LONGEST: usize = 32;
+
+/// A place: two activities were in the same one when this is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Two letters.
+    pub(crate) country: [u8; 2],
+    /// Tenths of a degree, which is 11 km.
+    pub(crate) latitude: i16,
+    /// Tenths of a degree.
+    pub(crate) longitude: i16,
+    /// Radius within which the address lies, km.
+    pub(crate) accuracy: u16,
+    /// A hash of the network; 0 where it is unknown.
+    pub(crate) network: u32,
+    /// In the organization's own range.
+    pub(crate) trusted: bool,
+    /// Used by many of the organization.
+    pub(crate) shared: bool,
+}
+
+impl Place {
+    /// The point, degrees.
+    fn point(&self) -> (f64, f64) {
+        (f64::from(self.latitude) / 10.0, f64::from(self.longitude) / 10.0)
+    }
+
+    /// How far it is to another place at least, km: both radii are taken off.
+    pub(crate) fn distance(&self, other: &Self) -> f64 {
+        let radii = f64::from(self.accuracy) + f64::from(other.accuracy);
+        (geo::distance(self.point(), other.point()) - radii).max(0.0)
+    }
+
+    /// What a person's habits of places are kept by: the network in this country, and the region of
+    /// one degree. Where the network is unknown, the region alone tells.
+    pub(crate) fn habits(&self) -> [u32; 2] {
+        let [a, b] = self.country.map(u32::from);
+        let country = a << 8 | b;
+        let cell = |tenths: i16| i32::from(tenths).div_euclid(10) as u32 & 0xffff;
+        let region = cell(self.latitude) << 16 | cell(self.longitude);
+        let region = mixed(region, country) | 1;
+        match self.network {
+            0 => [region, region],
+            network => [mixed(network, country) & !1, region],
+        }
+    }
+}
+
+/// Two numbers mixed into one, the same for ever.
+fn mixed(a: u32, b: u32) -> u32 {
+    let mut x = (u64::from(a) << 32 | u64::from(b)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (x >> 32) as u32
+}
+
+/// The columns of a batch that tell places.
+pub(crate) struct PlaceCells<'a> {
+    batch: &'a Batch,
+    country: Cells<'a>,
+    latitude: &'a [f64],
+    longitude: &'a [f64],
+    accuracy: &'a [f64],
+    number: Cells<'a>,
+    owner: Cells<'a>,
+    city: Cells<'a>,
+    ip: Cells<'a>,
+    category: Cells<'a>,
+    tags: Cells<'a>,
+}
+
+/// What the columns of a row say, to find out cheaply that the next row says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Said {
+    cells: [Cell; 5],
+    /// Of the address: category and tags.
+    marks: [Cell; 2],
+    coordinates: [u64; 3],
+}
+
+/// A place of a batch, before it is known who else uses it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) country: [u8; 2],
+    latitude: i16,
+    longitude: i16,
+    accuracy: u16,
+    pub(crate) network: u32,
+    pub(crate) trusted: bool,
+    /// The block of addresses it came from: 24 bits of IPv4, 48 bits of IPv6, hashed.
+    pub(crate) block: Option<u64>,
+}
+
+impl Found {
+    /// The place, once it is known whether many use it.
+    pub(crate) fn place(&self, shared: bool) -> Place {
+        let &Self { country, latitude, longitude, accuracy, network, trusted, .. } = self;
+        Place { country, latitude, longitude, accuracy, network, trusted, shared }
+    }
+}
+
+/// Categories and tags that a policy treats apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    /// Categories of the organization's own ranges.
+    pub(crate) trusted: Vec<String>,
+    /// Categories of addresses that say nothing of where somebody is,
+    pub(crate) ignored_categories: Vec<String>,
+    /// and tags of such addresses.
+    pub(crate) ignored_tags: Vec<String>,
+}
+
+impl<'a> PlaceCells<'a> {
+    /// Looks the columns up.
+    pub(crate) fn of(batch: &'a Batch) -> Self {
+        let cells = |name| Cells::column(batch, name);
+        let numbers = |name| batch.numbers(name).unwrap_or_default();
+        Self {
+            batch,
+            country: cells("country"),
+            latitude: numbers("latitude"),
+            longitude: numbers("longitude"),
+            accuracy: numbers("accuracy"),
+            number: cells("network.number"),
+            owner: cells("network.owner"),
+            city: cells("city"),
+            ip: cells("ip"),
+            category: cells("ip.category"),
+            tags: cells("ip.tags"),
+        }
+    }
+
+    /// What a row says of its place.
+    #[inline]
+    pub(crate) fn said(&self, row: usize) -> Said {
+        let cell = |cells: &Cells<'_>| cells.cell(self.batch, row);
+        let bits = |numbers: &[f64]| numbers.get(row).map_or(u64::MAX, |number| number.to_bits());
+        Said {
+            cells: [
+                cell(&self.country),
+                cell(&self.number),
+                cell(&self.owner),
+                cell(&self.city),
+                cell(&self.ip),
+            ],
+            marks: [cell(&self.category), cell(&self.tags)],
+            coordinates: [bits(self.latitude), bits(self.longitude), bits(self.accuracy)],
+        }
+    }
+
+    /// The place of a row; `None` where it is unknown, or the address tells nothing of it.
+    pub(crate) fn find(&self, row: usize, marks: &Marks) -> Option<Found> {
+        let text = |cells: &Cells<'_>| match cells.cell(self.batch, row) {
+            Cell::Text(id) => self.batch.texts.get(id),
+            _ => "",
+        };
+        let category = text(&self.category);
+        let among = |list: &[String], word: &str| list.iter().any(|known| known == word);
+        if among(&marks.ignored_categories, category)
+            || text(&self.tags).split(',').any(|tag| among(&marks.ignored_tags, tag))
+        {
+            return None;
+        }
+        let &[a, b] = text(&self.country).as_bytes() else { return None };
+        let country = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];
+        let number =
+            |numbers: &[f64]| numbers.get(row).copied().filter(|number| number.is_finite());
+        let coordinates = number(self.latitude).zip(number(self.longitude));
+        let credible = |&(lat, lon): &(f64, f64)| {
+            (-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon)
+        };
+        let ((latitude, longitude), radius) = match coordinates.filter(credible) {
+            Some(point) => (point, number(self.accuracy).unwrap_or(UNSURE)),
+            // Without coordinates it may be anywhere in the country.
+            None => geo::country(country).map(|country| (country.middle, country.radius))?,
+        };
+        let network = match (self.number.cell(self.batch, row), text(&self.owner)) {
+            (Cell::Integer(number), _) => keys::fingerprint(self.batch, Cell::Integer(number)),
+            (_, "") => 0,
+            (_, owner) => keys::fingerprint_of(owner),
+        };
+        Some(Found {
+            country,
+            // Casts of floats saturate, and these are within bounds.
+            latitude: libm::round(latitude * 10.0) as i16,
+            longitude: libm::round(longitude * 10.0) as i16,
+            accuracy: libm::ceil(radius.max(0.0)) as u16,
+            network: (network >> 32) as u32,
+            trusted: among(&marks.trusted, category),
+            block: block(text(&self.ip)),
+        })
+    }
+
+    /// Words for a row's place: city, owner of the network, address.
+    pub(crate) fn words(&self, row: usize) -> [String; 3] {
+        [&self.city, &self.owner, &self.ip].map(|cells| {
+            let text = cells.cell(self.batch, row).text(self.batch);
+            text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
+        })
+    }
+}
+
+/// The block of an address.
+fn block(text: &str) -> Option<u64> {
+    let bits = match text.parse::<IpAddr>().ok()? {
+        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => u64::from(u32::from(ip) >> 8),
+            None => (Ipv6Addr::to_bits(ip) >> 80) as u64 | 1 << 63,
+        },
+    };
+    Some(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_block_are_one() {
+        assert_eq!(block("203.0.113.7"), block("203.0.113.250"));
+        assert_eq!(block("203.0.113.7"), block("::ffff:203.0.113.9"));
+        assert_ne!(block("203.0.113.7"), block("203.0.112.7"));
+        assert_eq!(block("2001:db8:1::1"), block("2001:db8:1:2::3"));
+        assert_ne!(block("2001:db8:1::1"), block("2001:db8:2::1"));
+        assert_eq!(block("no address"), None);
+    }
+
+    /// State outlives programs: what habits are kept by may never change.
+    #[test]
+    fn habits_are_named_the_same_for_ever() {
+        let place = Place {
+            country: *b"DE",
+            latitude: 525,
+            longitude: 134,
+            accuracy: 20,
+            network: 77,
+            trusted: false,
+            shared: false,
+        };
+        assert_eq!(place.habits(), [1_911_900_308, 4_225_109_591]);
+        let elsewhere = Place { latitude: 481, longitude: 116, ..place };
+        assert_eq!(place.habits()[0], elsewhere.habits()[0]);
+        assert_ne!(place.habits()[1], elsewhere.habits()[1]);
+    }
+}
