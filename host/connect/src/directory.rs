@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use casbah_model::{Batch, ConnectionName, TenantName};
 use casbah_store::{Commit, Committed, NewBlock, ScanRange, Store, Table, Write};
+use tokio::sync::watch;
 
 use crate::accounts::{Account, Members, fingerprint};
 use crate::error::ConnectError;
@@ -58,6 +59,8 @@ pub struct Directory {
     /// Held from reading accounts in the store until the book knows what was written.
     writing: Mutex<()>,
     inside: RwLock<Inside>,
+    /// Connections whose first round is under way or still to come.
+    awaited: watch::Sender<BTreeSet<ConnectionName>>,
 }
 
 #[derive(Default)]
@@ -114,7 +117,7 @@ pub(crate) type Commits<'a> = dyn FnMut(Part) -> Result<Committed, ConnectError>
 impl Directory {
     /// A directory that keeps nothing, for looking through saved logs.
     pub fn unkept(tenant: TenantName) -> Self {
-        Self { tenant, store: None, writing: Mutex::default(), inside: RwLock::default() }
+        Self::with(tenant, None, Inside::default())
     }
 
     /// Reads the directory of a tenant from its store.
@@ -145,8 +148,37 @@ impl Directory {
                 return Err(error);
             }
         }
-        let inside = RwLock::new(inside);
-        Ok(Self { tenant, store: Some(store), writing: Mutex::default(), inside })
+        Ok(Self::with(tenant, Some(store), inside))
+    }
+
+    fn with(tenant: TenantName, store: Option<Arc<dyn Store>>, inside: Inside) -> Self {
+        Self {
+            tenant,
+            store,
+            writing: Mutex::default(),
+            inside: RwLock::new(inside),
+            awaited: watch::Sender::default(),
+        }
+    }
+
+    /// A connection whose app is a directory is about to be fetched: activities of others wait for
+    /// its first round, for a while, so that they can be joined.
+    pub fn expect(&self, connection: &ConnectionName) {
+        self.awaited.send_modify(|awaited| {
+            awaited.insert(connection.clone());
+        });
+    }
+
+    /// Nobody waits for this connection any more.
+    pub(crate) fn arrived(&self, connection: &ConnectionName) {
+        self.awaited.send_if_modified(|awaited| awaited.remove(connection));
+    }
+
+    /// Returns once there is no connection to wait for.
+    pub(crate) async fn settled(&self) {
+        let mut awaited = self.awaited.subscribe();
+        // The sender lives as long as the directory.
+        let _ = awaited.wait_for(BTreeSet::is_empty).await;
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inside> {

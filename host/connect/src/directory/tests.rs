@@ -484,7 +484,7 @@ fn the_cost_of_a_million_people() {
         inside.book.bytes() / people as usize,
         (resident() - before) / people as usize
     );
-    let directory = Directory { inside: RwLock::new(inside), ..Directory::unkept(tenant()) };
+    let directory = Directory::with(tenant(), None, inside);
     let rows: Vec<(i64, String)> = (0..10_000)
         .map(|n| (n, format!("given.surname{}@acme.example", (n % 400) * 1777)))
         .collect();

@@ -234,10 +234,11 @@ impl Rounds {
     /// Lets the activities go on.
     fn release(&mut self) {
         if std::mem::take(&mut self.awaited) {
-            self.worker
-                .shared
-                .outstanding
-                .send_modify(|streams| *streams = streams.saturating_sub(1));
+            let shared = &self.worker.shared;
+            shared.outstanding.send_modify(|streams| *streams = streams.saturating_sub(1));
+            if *shared.outstanding.borrow() == 0 {
+                shared.directory.arrived(shared.books.name());
+            }
         }
     }
 }

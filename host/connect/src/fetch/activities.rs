@@ -1,6 +1,7 @@
 //! A stream of activities: fetches the next page while the one before is stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use casbah_model::adapter::{Failure, Next, PlanRequest, Stream, class};
 use tokio::task::JoinHandle;
@@ -14,6 +15,8 @@ use crate::error::{ConnectError, ConnectErrorKind};
 /// Pages in a row that brought nothing new and no new position, after which the position counts as
 /// stuck.
 const STUCK: u32 = 5;
+/// How long the first round of a directory is waited for.
+const DIRECTORIES: Duration = Duration::from_secs(900);
 /// Times that an adapter may ask to wait without anything new, when somebody waits for the end. More
 /// than it takes to notice a stuck position, so that a new one is looked for first.
 const WAITS: u32 = STUCK + 1;
@@ -97,11 +100,17 @@ impl Activities {
         }
     }
 
-    /// Waits until the accounts were fetched once, so that the first activities can be joined.
+    /// Waits until the accounts were fetched once, and for a while also those of directories, so that
+    /// the first activities can be joined.
     async fn accounts_first(&mut self) -> bool {
-        let mut outstanding = self.worker.shared.outstanding.subscribe();
+        let shared = Arc::clone(&self.worker.shared);
+        let mut outstanding = shared.outstanding.subscribe();
+        let both = async {
+            let _ = outstanding.wait_for(|streams| *streams == 0).await;
+            let _ = tokio::time::timeout(DIRECTORIES, shared.directory.settled()).await;
+        };
         tokio::select! {
-            _ = outstanding.wait_for(|streams| *streams == 0) => !self.worker.halt.is_wanted(),
+            () = both => !self.worker.halt.is_wanted(),
             () = self.worker.halt.wanted() => false,
         }
     }

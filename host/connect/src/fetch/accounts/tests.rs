@@ -299,6 +299,33 @@ async fn stops_at_any_moment_lose_and_double_no_news() {
     assert_eq!(rig.connections.directory(&rig.tenant).unwrap().list(rig.clock.now()), stored(&rig));
 }
 
+/// Who fetches the directory at the same time is waited for, but not when its fetch has ended.
+#[tokio::test]
+async fn activities_wait_for_a_directory_that_is_awaited() {
+    let rig = rig().await;
+    rig.toy.add_items(0..1);
+    let directory = rig.connections.directory(&rig.tenant).unwrap();
+    let other = "entra".parse().unwrap();
+    directory.expect(&other);
+    directory.expect(&rig.name);
+    rig.clock.advance(120_000);
+    let (_handle, never) = stop();
+    let fetched = rig.connections.fetch(rig.fetch(), never);
+    let release = async {
+        while !rig.events.lock().unwrap().iter().any(|event| matches!(event, super::Event::Accounts { stream, complete: true, .. } if stream == "leavers")) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert_eq!(rig.toy.count("/api/events"), 0);
+        directory.arrived(&other);
+    };
+    let both = async { tokio::join!(fetched, release) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends").0.unwrap();
+    assert_eq!(rig.toy.count("/api/events"), 1);
+    tokio::time::timeout(Duration::from_secs(1), directory.settled())
+        .await
+        .expect("nobody waits any more");
+}
+
 #[tokio::test]
 async fn a_directory_that_is_removed_is_forgotten() {
     let rig = rig().await;
