@@ -3,6 +3,7 @@
 //! The HTTP status decides; codes are looked at only where the vendor says what they mean. What the
 //! answer says in words is shown, never acted on.
 
+use casbah_plugin::answer::{header, retry_after};
 use casbah_plugin::{Failure, Response, class};
 use serde_json::Value;
 
@@ -222,31 +223,4 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
         .collect::<String>()
         .trim()
         .to_owned()
-}
-
-pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-/// A time as HTTP writes it, ms since 1970.
-fn http_date(text: &str) -> Option<i64> {
-    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(parsed.as_millisecond())
-}
-
-/// How long the app asks to wait, milliseconds, in whole seconds: `Retry-After` in seconds, whole or
-/// not (Graph's own sample is 2.128), or as a date.
-fn retry_after(response: &Response) -> Option<u64> {
-    const LONGEST: u64 = 24 * 3_600_000;
-    let value = header(response, "retry-after")?.trim();
-    let ms = match value.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.0 => (seconds.ceil() * 1000.0) as u64,
-        Ok(_) => return None,
-        Err(_) => {
-            // Both dates come from the same clock when the answer is dated, so ours may be wrong.
-            let now = header(response, "date").and_then(http_date).unwrap_or(response.request.now);
-            http_date(value)?.saturating_sub(now).max(0).unsigned_abs()
-        }
-    };
-    Some(ms.min(LONGEST))
 }

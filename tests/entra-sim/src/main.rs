@@ -1,0 +1,354 @@
+//! `entra-sim`: the simulated Entra ID as a process of its own, and its sign-in log as a file.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use entra_sim::{Addresses, Change, Config, FAULTS, Live, PERMISSIONS, Plan, Setting, Sim, World};
+use serde_json::json;
+
+const AFTER: &str = "\
+Examples:
+  entra-sim --port-file port.txt --terminated ana.silva44@northwind.example
+  entra-sim --live clock --change \"disable ben.novak20@northwind.example\"
+  entra-sim write --out sign-ins.json
+
+The one line on stdout is JSON: the address of both hosts, the tenant and the client. The secret comes
+from the environment, ENTRA_SIM_CLIENT_SECRET. It stops on SIGINT and SIGTERM.";
+
+/// A simulated Microsoft Entra ID on loopback, with the people of a made-up company.
+#[derive(Parser)]
+#[command(version, about, after_help = AFTER, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the sign-in log to a file, without a server.
+    Write(WriteOut),
+    /// List the faults that can be switched on.
+    Faults,
+}
+
+#[derive(Args)]
+struct PlanArgs {
+    /// Seed of the company and its history.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// How many people, service accounts and guests.
+    #[arg(long, default_value_t = 400)]
+    users: usize,
+    /// How many days the history covers.
+    #[arg(long, default_value_t = 7)]
+    days: u32,
+    /// When the history ends: a time such as 2026-11-20T12:00:00Z, `now`, or `now+30m`.
+    #[arg(long, default_value = "now", value_parser = read_end)]
+    end: i64,
+    /// Plant no incidents, and let nobody come and go.
+    #[arg(long)]
+    no_incidents: bool,
+    /// Something that happens to an account: `disable EMAIL`, `disable EMAIL TIME`; also join, enable,
+    /// delete, restore, purge, and `leave EMAIL DATE`; may be repeated.
+    #[arg(long = "change", value_name = "CHANGE")]
+    changes: Vec<Change>,
+    /// E-mail address of who is dismissed half-way and goes on all the same [default: the analyst
+    /// whom netdocuments-sim takes].
+    #[arg(long)]
+    terminated: Option<String>,
+    /// When that is, in the form of `--end`.
+    #[arg(long, value_parser = read_end)]
+    terminated_at: Option<i64>,
+    /// An address at work, by time zone from west to east, round and round; may be repeated.
+    #[arg(long = "office", value_name = "ADDRESS")]
+    offices: Vec<String>,
+    /// An address at home, in the same way.
+    #[arg(long = "home", value_name = "ADDRESS")]
+    homes: Vec<String>,
+    /// An address in a country where nobody works.
+    #[arg(long)]
+    far: Option<String>,
+    /// An address far from every office.
+    #[arg(long)]
+    travel: Option<String>,
+    /// An address of an anonymizer.
+    #[arg(long)]
+    anonymous: Option<String>,
+    /// An address on a threat list.
+    #[arg(long)]
+    suspicious: Option<String>,
+}
+
+impl PlanArgs {
+    fn plan(&self) -> Plan {
+        let company = smartsheet_sim::Plan {
+            seed: self.seed,
+            users: self.users,
+            days: self.days,
+            end: self.end,
+            offices: self.offices.clone(),
+            homes: self.homes.clone(),
+            ..smartsheet_sim::Plan::default()
+        };
+        let usual = Addresses::default();
+        let or = |given: &Option<String>, usual: String| given.clone().unwrap_or(usual);
+        let addresses = Addresses {
+            far: or(&self.far, usual.far),
+            travel: or(&self.travel, usual.travel),
+            anonymous: or(&self.anonymous, usual.anonymous),
+            suspicious: or(&self.suspicious, usual.suspicious),
+        };
+        Plan {
+            changes: self.changes.clone(),
+            usual: !self.no_incidents,
+            terminated: self.terminated.clone(),
+            terminated_at: self.terminated_at,
+            incidents: (!self.no_incidents).then_some(addresses),
+            ..Plan::of(company)
+        }
+    }
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Where to listen; loopback only.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Write the port to this file once it listens.
+    #[arg(long)]
+    port_file: Option<PathBuf>,
+    /// Client id of the registered application.
+    #[arg(long)]
+    client_id: Option<String>,
+    /// Client secret of the registered application.
+    #[arg(long, env = "ENTRA_SIM_CLIENT_SECRET", hide_env_values = true, hide = true)]
+    client_secret: Option<String>,
+    /// A permission that the application has not; may be repeated.
+    #[arg(long = "without", value_name = "PERMISSION")]
+    without: Vec<String>,
+    /// The tenant has no premium licence: the sign-in log can't be read.
+    #[arg(long)]
+    no_premium: bool,
+    /// Life of tokens in seconds.
+    #[arg(long, default_value_t = 3599)]
+    token_life: i64,
+    /// When changes and sign-ins appear: all at once, or by the clock.
+    #[arg(long, value_enum, default_value_t = LiveArg::All)]
+    live: LiveArg,
+    /// Requests to the sign-in log within ten seconds; 0 for no limit.
+    #[arg(long, default_value_t = 0)]
+    sign_in_limit: u32,
+    /// Switch a fault on: NAME=PROBABILITY or NAME=TIMESx, and :VALUE behind; see `faults`.
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Setting>,
+    /// Seed of the faults.
+    #[arg(long, default_value_t = 1)]
+    fault_seed: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LiveArg {
+    All,
+    Clock,
+}
+
+#[derive(Args)]
+struct WriteOut {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// The file to write; `-` is stdout.
+    #[arg(long)]
+    out: PathBuf,
+    /// Also what clients made for the person, in the form of the beta version.
+    #[arg(long)]
+    beta: bool,
+    /// One sign-in a line instead of one answer.
+    #[arg(long)]
+    lines: bool,
+    /// Write the labelled incidents to this file.
+    #[arg(long)]
+    incidents: Option<PathBuf>,
+}
+
+fn read_end(text: &str) -> Result<i64, String> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = since.map_err(|_| "the clock stands before 1970")?.as_secs() as i64 * 1000;
+    let wrong =
+        || format!("`{text}` is not a time\nhint: 2026-11-20T12:00:00Z, now, now-2h or now+30m");
+    let Some(rest) = text.strip_prefix("now") else {
+        return text
+            .parse::<jiff::Timestamp>()
+            .map(|time| time.as_millisecond())
+            .map_err(|_| wrong());
+    };
+    if rest.is_empty() {
+        return Ok(now);
+    }
+    let sign = match rest.get(..1) {
+        Some("+") => 1,
+        Some("-") => -1,
+        _ => return Err(wrong()),
+    };
+    let rest = rest.get(1..).unwrap_or_default();
+    let (number, unit) = match (rest.strip_suffix('m'), rest.strip_suffix('h')) {
+        (Some(number), _) => (number, 60_000),
+        (_, Some(number)) => (number, 3_600_000),
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    Ok(now + sign * i64::from(number) * unit)
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Write(write)) => write.run(),
+        Some(Command::Faults) => list_faults(),
+        None => cli.serve.run(),
+    }
+}
+
+fn list_faults() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for fault in FAULTS {
+        writeln!(out, "{:18}{}", fault.name, fault.meaning)?;
+    }
+    Ok(())
+}
+
+fn talk(text: &str) {
+    // When nobody reads what we say there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+impl Serve {
+    fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let world = Arc::new(World::new(&self.plan.plan())?);
+        talk(&format!(
+            "{}: {} people, {} sign-ins",
+            world.company().name,
+            world.people(),
+            world.sign_ins()
+        ));
+        let port_file = self.port_file.clone();
+        let config = self.config(Arc::clone(&world))?;
+        let client = config.client_id.clone();
+        // Signals are caught before anybody can learn that we are here.
+        let stop = runtime.block_on(async { stop_signal() })?;
+        let sim = Sim::start(config)?;
+        let line = json!({
+            "address": sim.address().to_string(),
+            "api": sim.base_url(),
+            "signIn": sim.base_url(),
+            "tenant": world.tenant(),
+            "client": client,
+        });
+        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?;
+        if let Some(path) = port_file {
+            write_port(&path, sim.address().port())?;
+        }
+        runtime.block_on(stop);
+        talk("stopped");
+        Ok(())
+    }
+
+    fn config(self, world: Arc<World>) -> Result<Config> {
+        let usual = Config::new(world);
+        if let Some(wrong) = self.without.iter().find(|name| !PERMISSIONS.contains(&name.as_str()))
+        {
+            bail!("there is no permission `{wrong}`\nhint: one of {}", PERMISSIONS.join(", "));
+        }
+        let permissions =
+            usual.permissions.iter().filter(|name| !self.without.contains(name)).cloned().collect();
+        Ok(Config {
+            listen: self.listen,
+            client_id: self.client_id.unwrap_or_else(|| usual.client_id.clone()),
+            client_secret: self.client_secret.unwrap_or_else(|| usual.client_secret.clone()),
+            permissions,
+            premium: !self.no_premium,
+            token_life: self.token_life,
+            live: match self.live {
+                LiveArg::All => Live::All,
+                LiveArg::Clock => Live::Clock,
+            },
+            sign_ins_in_ten_seconds: self.sign_in_limit,
+            faults: self.faults,
+            fault_seed: self.fault_seed,
+            ..usual
+        })
+    }
+}
+
+/// Written aside and renamed, so that who waits for the file never reads half a number.
+fn write_port(path: &Path, port: u16) -> Result<()> {
+    let aside = path.with_extension("part");
+    fs::write(&aside, port.to_string())
+        .and_then(|()| fs::rename(&aside, path))
+        .with_context(|| format!("cannot write the port to `{}`", path.display()))
+}
+
+/// Resolves when the process is asked to stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+impl WriteOut {
+    fn run(self) -> Result<()> {
+        let world = World::new(&self.plan.plan())?;
+        let name = self.out.display().to_string();
+        let mut out: Box<dyn Write> = match name.as_str() {
+            "-" => Box::new(std::io::stdout().lock()),
+            _ => Box::new(std::io::BufWriter::new(
+                fs::File::create(&self.out).with_context(|| format!("cannot create `{name}`"))?,
+            )),
+        };
+        let count =
+            self.records(&world, &mut out).with_context(|| format!("cannot write to `{name}`"))?;
+        if let Some(path) = &self.incidents {
+            let text = serde_json::to_string_pretty(world.incidents())?;
+            fs::write(path, text + "\n")
+                .with_context(|| format!("cannot write to `{}`", path.display()))?;
+        }
+        talk(&format!("{count} sign-ins written to {name}"));
+        Ok(())
+    }
+
+    fn records(&self, world: &World, out: &mut dyn Write) -> std::io::Result<usize> {
+        let (before, between, behind) =
+            if self.lines { ("", "\n", "\n") } else { ("{\"value\":[", ",\n", "]}\n") };
+        out.write_all(before.as_bytes())?;
+        let mut count = 0;
+        for at in 0..world.sign_ins() {
+            let Some(value) = world.sign_in(at, self.beta) else { continue };
+            if !self.beta && value.get("isInteractive") == Some(&json!(false)) {
+                continue;
+            }
+            if count > 0 {
+                out.write_all(between.as_bytes())?;
+            }
+            write!(out, "{value}")?;
+            count += 1;
+        }
+        out.write_all(behind.as_bytes())?;
+        out.flush()?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,131 @@
+//! `/control/…`: what tests and demos in other processes tell the simulator, and ask it.
+//!
+//! It is not part of the app. There is no lock on it but loopback.
+
+use std::sync::atomic::Ordering;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::query::Parameters;
+use super::{Shared, lock};
+use crate::error::Error;
+use crate::fault::Setting;
+use crate::people::{Change, There};
+
+/// Answers a request below `/control/`.
+pub(super) fn control(
+    shared: &Shared,
+    method: &Method,
+    path: &str,
+    given: &Parameters,
+    body: &[u8],
+) -> Answer {
+    let (get, post) = (method == Method::GET, method == Method::POST);
+    let world = &shared.config.world;
+    match path {
+        "state" if get => state(shared),
+        "counters" if get => Answer::of(&shared.counters()),
+        "incidents" if get => Answer::of(&world.incidents()),
+        "users" if get => users(shared),
+        "changes" if get => changes(shared),
+        "changes" if post => answer(change(shared, body)),
+        "ids" if get => Answer::of(&world.sign_in_ids(given.get("all").is_some())),
+        "tokens" if get => Answer::of(&lock(&shared.book).live(shared.now())),
+        "clock" if post => match given.get("advance").and_then(|ms| ms.parse().ok()) {
+            Some(ms) => {
+                shared.advance(ms);
+                answer(Ok(()))
+            }
+            None => answer(Err(Error::new("advance is a number of milliseconds"))),
+        },
+        "faults" if post => answer(set_faults(shared, body)),
+        "faults" if method == Method::DELETE => {
+            lock(&shared.faults).clear();
+            answer(Ok(()))
+        }
+        "tokens/kill" if post => {
+            lock(&shared.book).kill_all();
+            answer(Ok(()))
+        }
+        "links/expire" if post => {
+            shared.generation.fetch_add(1, Ordering::SeqCst);
+            answer(Ok(()))
+        }
+        _ => Answer::html(404, "Not found"),
+    }
+}
+
+fn answer(done: Result<(), Error>) -> Answer {
+    match done {
+        Ok(()) => Answer::value(&json!({"message": "done"})),
+        Err(error) => Answer::error(400, "BadRequest", &error.to_string()),
+    }
+}
+
+fn state(shared: &Shared) -> Answer {
+    let world = &shared.config.world;
+    Answer::value(&json!({
+        "company": world.company().name,
+        "tenant": world.tenant(),
+        "domain": shared.config.domain,
+        "people": world.people(),
+        "signIns": world.sign_ins(),
+        "start": world.company().start(),
+        "end": world.company().plan.end,
+        "now": shared.now(),
+    }))
+}
+
+/// Everybody with the state that can be seen now.
+fn users(shared: &Shared) -> Answer {
+    let directory = lock(&shared.directory);
+    let states = directory.states(shared.visible(&directory));
+    let users = &shared.config.world.company().users;
+    let list = directory.people.iter().zip(states).map(|(person, state)| {
+        let there = match state.there {
+            There::Unborn => "unborn",
+            There::Present if state.enabled => "active",
+            There::Present => "disabled",
+            There::Deleted(_) => "deleted",
+            There::Purged => "purged",
+        };
+        let user = users.get(person.place);
+        json!({"id": person.id, "email": user.map(|user| user.email.as_str()),
+            "principal": person.principal, "mail": person.mail, "guest": person.guest,
+            "role": user.map(|user| format!("{:?}", user.role)), "state": there, "leaves": state.leaves})
+    });
+    Answer::value(&Value::Array(list.collect()))
+}
+
+/// Every change, those still to come included.
+fn changes(shared: &Shared) -> Answer {
+    let directory = lock(&shared.directory);
+    let users = &shared.config.world.company().users;
+    let list = directory.changes().iter().map(|happened| {
+        let person = directory.people.get(happened.person);
+        let user = person.and_then(|person| users.get(person.place));
+        json!({"what": happened.what.name(), "email": user.map(|user| user.email.as_str()),
+            "id": person.map(|person| person.id.as_str()), "time": happened.time, "seen": happened.seen})
+    });
+    Answer::value(&Value::Array(list.collect()))
+}
+
+fn lines<T: std::str::FromStr<Err = Error>>(body: &[u8]) -> Result<Vec<T>, Error> {
+    let text = String::from_utf8_lossy(body);
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::parse).collect()
+}
+
+/// One change a line, as on the command line.
+fn change(shared: &Shared, body: &[u8]) -> Result<(), Error> {
+    lines::<Change>(body)?.iter().try_for_each(|change| shared.change(change))
+}
+
+/// One fault a line, as on the command line.
+fn set_faults(shared: &Shared, body: &[u8]) -> Result<(), Error> {
+    let settings = lines::<Setting>(body)?;
+    let mut faults = lock(&shared.faults);
+    settings.into_iter().for_each(|setting| faults.set(setting));
+    Ok(())
+}
