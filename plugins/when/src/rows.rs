@@ -33,6 +33,12 @@ impl Rows {
         self.words.iter().all(|&word| word == 0)
     }
 
+    /// Whether a row is held.
+    #[inline]
+    pub fn holds(&self, row: usize) -> bool {
+        self.words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
     /// Takes a row in; one beyond the batch is passed over.
     #[inline]
     pub fn insert(&mut self, row: usize) {
@@ -129,6 +135,7 @@ mod tests {
             let mut not = x.clone();
             not.and_not(&y);
             prop_assert_eq!(not, set(len, &a.difference(&b).copied().collect()));
+            prop_assert!((0..260).all(|row| x.holds(row) == a.contains(&row)));
             let odd = x.filter(|row| row % 2 == 1);
             prop_assert_eq!(odd, set(len, &a.iter().copied().filter(|row| row % 2 == 1).collect()));
         }
