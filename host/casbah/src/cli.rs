@@ -97,6 +97,11 @@ pub(crate) enum Command {
     /// Shows, tests and calibrates policies
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Shows the people of the directory, and checks its files
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
+    /// Shows what is known of an address, a client or a person, and from where
+    Enrich(EnrichArgs),
     /// Shows the loaded plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -155,6 +160,9 @@ pub(crate) struct SavedArgs {
     /// Domains of the organization; everybody else is external. Repeat or separate by commas
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
     pub(crate) domain: Vec<String>,
+    /// Directory file: who the people are, and what they were when
+    #[arg(long, value_name = "FILE")]
+    pub(crate) directory: Option<PathBuf>,
     /// The files; `-` for stdin
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -198,6 +206,9 @@ pub(crate) struct ConnectArgs {
     /// File with the client secret
     #[arg(long, value_name = "FILE")]
     pub(crate) client_secret_file: Option<PathBuf>,
+    /// File with certificate and RSA key as PEM, for --service instead of a client secret
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["client_secret_file", "token_file"])]
+    pub(crate) certificate_file: Option<PathBuf>,
     /// File with a token made by hand in the app; `-` asks for it. No sign-in is needed then
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -428,6 +439,91 @@ written: put the line you choose into the policy file, as `line: X`.
         /// Alerts for every 1,000 users a week. Repeat or separate by commas
         #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [0.5, 2.0, 10.0])]
         budget: Vec<f64>,
+    },
+}
+
+/// What to do with the directory.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DirectoryCommand {
+    /// Lists the people with their states and groups
+    List {
+        /// Only those in this state: active, leaving, left, disabled, deleted, pending, declined
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 1000, value_name = "N")]
+        limit: usize,
+    },
+    /// Shows everything that is known of a person, where from, and which state it was in when
+    Show {
+        /// An e-mail address or sign-in name of the person
+        #[arg(value_name = "EMAIL")]
+        address: String,
+    },
+    /// Checks a directory file and says everything that is wrong with it
+    #[command(after_help = "\
+A directory file is CSV with a header, a JSON array of objects, or one JSON object a line:
+
+  email,state,since,leaves,name,groups,aliases,admin,external
+  ana@example.com,disabled,2026-11-20T17:30:00Z,,Ana,Sales;Board,a.lopez@example.com,no,no
+
+Only `email` must be there; what is empty is unknown. States are active, pending, declined, disabled,
+leaving, left and deleted. It is named in the settings file, and taken over when it changes:
+
+  [directory]
+  file = \"people.csv\"
+  people = \"whose.yaml\"
+
+The second says which account is whose where addresses do not tell (also as CSV: app,account,person):
+
+  people:
+    - person: ana@example.com
+      accounts: [ana@old.example, {app: netdocuments, account: DUCOT-ANA}]")]
+    Check {
+        /// The file [default: those that the settings name]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// It is the file that says which account is whose
+        #[arg(long, requires = "file")]
+        people: bool,
+    },
+}
+
+/// Arguments of `enrich`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+Databases, ranges and lists are named in the settings file:
+
+  [enrich]
+  geo = [\"city-ipv4.mmdb\", \"city-ipv6.mmdb\", \"asn.mmdb\"]
+  ranges = \"ip-ranges.yaml\"
+  lists = [{name = \"tor-exits\", file = \"tor.txt\", tags = [\"tor\"]}]
+
+  casbah enrich 192.0.2.7
+  casbah enrich 'curl/8.5.0'
+  casbah enrich ana@example.com
+  casbah enrich check ip-ranges.yaml"
+)]
+pub(crate) struct EnrichArgs {
+    /// What to do instead
+    #[command(subcommand)]
+    pub(crate) command: Option<EnrichCommand>,
+    /// An IP address, what a client says of itself, or the e-mail address of a person
+    #[arg(required = true, value_name = "VALUE")]
+    pub(crate) value: Option<String>,
+}
+
+/// What to do with the sources of enrichment.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrichCommand {
+    /// Reads every source and shows its size, age and what is wrong with it
+    Check {
+        /// A file of ranges to check instead [default: everything the settings name]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
     },
 }
 

@@ -21,7 +21,7 @@ use casbah_connect::Stop;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DirectoryCommand, PolicyCommand};
 use crate::command::connect::Environment;
 use crate::command::{Found, Missing, Opened};
 use crate::config::Config;
@@ -118,11 +118,19 @@ fn start(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
         Command::Plugin(plugin) => {
             command::plugin::run(plugin, &Plugins::load(config)?, output).map(|()| 0)
         }
+        Command::Policy(PolicyCommand::Calibrate { .. }) => with_store(cli, config, output),
         Command::Policy(policy) => {
             command::policy::run(policy, config, &Plugins::load(config)?, output).map(code)
         }
+        Command::Directory(DirectoryCommand::Check { file, people }) => {
+            command::directory::check(file.as_deref(), *people, config, output).map(|()| 0)
+        }
+        Command::Enrich(args) if command::directory::person_of(args).is_some() => {
+            with_store(cli, config, output)
+        }
+        Command::Enrich(args) => command::enrich::run(args, config, output).map(|()| 0),
         Command::Normalize(args) => {
-            command::normalize::run(args, &Plugins::load(config)?, output).map(|()| 0)
+            command::normalize::run(args, config, &Plugins::load(config)?, output).map(|()| 0)
         }
         Command::Scan(args) => {
             let plugins = Plugins::load(config)?;
@@ -131,8 +139,10 @@ fn start(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
         Command::Run(args) => command::run::run(args, config, output).map(code),
         Command::Connect(_)
         | Command::Connection(_)
+        | Command::Directory(_)
         | Command::Activity(_)
         | Command::Alert(_)
+        | Command::Behavior(_)
         | Command::Store(_) => with_store(cli, config, output),
     }
 }
@@ -221,6 +231,21 @@ fn carry_out(
             command::activity::run(activity, opened, output).map(|()| Found(false))
         }
         Command::Alert(alert) => command::alert::run(alert, opened, output).map(|()| Found(false)),
+        Command::Directory(directory) => {
+            command::directory::run(directory, opened, output).map(|()| Found(false))
+        }
+        Command::Enrich(args) if let Some(address) = command::directory::person_of(args) => {
+            command::directory::show(address, opened, output).map(|()| Found(false))
+        }
+        Command::Behavior(behavior) => {
+            command::behavior::run(behavior, opened, output).map(|()| Found(false))
+        }
+        Command::Policy(PolicyCommand::Calibrate { names, budget }) => {
+            let plugins = plugins()?;
+            let set = command::policy::load(opened.policies.as_deref(), plugins.as_ref())?;
+            command::calibrate::run(names, budget, &set, opened, &plugins, stop, output)
+                .map(|()| Found(false))
+        }
         Command::Store(store) => command::store::run(store, opened, output).map(|()| Found(false)),
         _ => anyhow::bail!("this command is not carried out by a running casbah"),
     }
@@ -244,7 +269,10 @@ pub(crate) fn answer(
         }
     };
     cli.resolve_paths(&request.folder);
-    let opened = opened.for_tenant(request.tenant.clone());
+    let mut opened = opened.for_tenant(request.tenant.clone());
+    if let Some(policies) = &cli.global.policies {
+        opened.policies = Some(request.folder.join(policies));
+    }
     let mut output = Output::new(console, request.format, request.width);
     let plugins = || Ok(Arc::clone(plugins));
     let environment = &request.environment;
@@ -261,7 +289,9 @@ impl Cli {
     /// Relative paths are meant from the folder in which the command was typed.
     fn resolve_paths(&mut self, folder: &Path) {
         if let Command::Connect(args) = &mut self.command {
-            for path in [&mut args.client_secret_file, &mut args.token_file].into_iter().flatten() {
+            let files =
+                [&mut args.client_secret_file, &mut args.certificate_file, &mut args.token_file];
+            for path in files.into_iter().flatten() {
                 if path.as_os_str() != "-" {
                     *path = folder.join(&*path);
                 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use casbah_model::adapter::{AdapterDescription, Produces};
 use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{ScanRange, Store, Table, Write};
 use serde::de::DeserializeOwned;
@@ -198,9 +199,12 @@ pub struct Status {
     /// By how much the app's clock is ahead of ours, ms, when it is more than a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_offset: Option<i64>,
-    /// How long the app keeps activities, days; 0 when unknown.
+    /// How long the app keeps activities, days; 0 when unknown, or when there are none to get lost.
     #[serde(skip_serializing_if = "is_zero")]
     pub retention_days: u32,
+    /// Whether the app is the directory of the organization: its log may stay empty.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub directory: bool,
     /// The streams by name.
     pub streams: BTreeMap<String, StreamStatus>,
 }
@@ -210,6 +214,14 @@ fn is_zero(days: &u32) -> bool {
 }
 
 impl Status {
+    /// Takes over what has to be known of the app when its adapter is not at hand.
+    pub(crate) fn note(&mut self, description: &AdapterDescription) {
+        let mut streams = description.streams.iter();
+        let has_log = streams.any(|stream| stream.produces == Produces::Activities);
+        self.retention_days = if has_log { description.retention_days } else { 0 };
+        self.directory = description.directory;
+    }
+
     /// The worst that is wrong with any stream.
     pub fn trouble(&self) -> Option<&Trouble> {
         self.streams

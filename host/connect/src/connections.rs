@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use casbah_model::adapter::{Adapter, AdapterDescription, Produces, facts};
+use casbah_model::adapter::{Adapter, AdapterDescription, facts};
 use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{Commit, Expect, Store, StoreErrorKind, Table};
 use tokio::time::Instant;
@@ -333,7 +333,7 @@ impl Connections {
             grant: &grant,
             credentials: credentials.as_ref(),
             trouble: trouble.as_ref(),
-            retention_days: retention_days(&description),
+            description: &description,
         };
         self.keep(tenant, kept).await?;
         Ok(Established { report: self.get(tenant, &new.name)?, check })
@@ -342,7 +342,7 @@ impl Connections {
     /// Writes connection and secrets at once, and makes everybody use them from now on.
     async fn keep(&self, tenant: &TenantName, kept: Keep<'_>) -> Result<(), ConnectError> {
         let inner = &self.inner;
-        let Keep { known, connection, grant, credentials, trouble, retention_days } = kept;
+        let Keep { known, connection, grant, credentials, trouble, description } = kept;
         let place = |name| Place { tenant, connection: &connection.name, name };
         let mut commit = Commit::new();
         commit.expect.push(known);
@@ -353,7 +353,7 @@ impl Connections {
             None => inner.vault.erase(place(crate::oauth::CLIENT)),
         });
         let mut status = read_status(inner.store.as_ref(), tenant, &connection.name)?;
-        status.retention_days = retention_days;
+        status.note(description);
         for stream in status.streams.values_mut() {
             stream.trouble = None;
             stream.lost = None;
@@ -589,18 +589,7 @@ struct Keep<'a> {
     credentials: Option<&'a ClientCredentials>,
     /// What the test found wrong.
     trouble: Option<&'a Trouble>,
-    retention_days: u32,
-}
-
-/// How long an app keeps what is fetched from it, days; 0 when unknown, or when there is nothing that
-/// could get lost.
-pub(crate) fn retention_days(description: &AdapterDescription) -> u32 {
-    let mut streams = description.streams.iter();
-    if streams.any(|stream| stream.produces == Produces::Activities) {
-        description.retention_days
-    } else {
-        0
-    }
+    description: &'a AdapterDescription,
 }
 
 /// Whether it was not the app that refused.

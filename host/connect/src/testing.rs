@@ -103,6 +103,8 @@ pub(crate) struct World {
     pub(crate) access: HashSet<String>,
     pub(crate) refresh: Option<String>,
     pub(crate) client_secret: String,
+    /// Those that were used.
+    pub(crate) assertions: HashSet<String>,
     pub(crate) codes: HashSet<String>,
     pub(crate) issued: u32,
     pub(crate) expires_in: serde_json::Value,
@@ -269,7 +271,14 @@ fn token(world: &mut World, seen: &Seen) -> Response<Body> {
 fn client_token(world: &mut World, seen: &Seen, in_form: &str) -> Response<Body> {
     let basic = seen.header("authorization").strip_prefix("Basic ").unwrap_or_default();
     let basic = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
-    if in_form != world.client_secret && !basic.ends_with(&format!(":{}", world.client_secret)) {
+    let form = seen.form();
+    // Assertions are looked at where they are made; here they only have to be new.
+    let assertion = form.get("client_assertion").cloned().unwrap_or_default();
+    let proven = assertion.split('.').count() == 3 && world.assertions.insert(assertion);
+    if !proven
+        && in_form != world.client_secret
+        && !basic.ends_with(&format!(":{}", world.client_secret))
+    {
         return answer(401, &json!({"error": "invalid_client", "error_description": "run out"}));
     }
     let mut token = world.issue();
@@ -746,7 +755,11 @@ impl Rig {
     }
 
     pub(crate) fn credentials() -> ClientCredentials {
-        ClientCredentials { id: "client-1".to_owned(), secret: Some(CLIENT_SECRET.into()) }
+        ClientCredentials {
+            id: "client-1".to_owned(),
+            secret: Some(CLIENT_SECRET.into()),
+            certificate: None,
+        }
     }
 
     /// A connection, with a grant as the app would have given it.
@@ -791,6 +804,7 @@ impl Rig {
             scopes: vec!["{host.api}/.default".to_owned()],
             client_authentication: ClientAuthentication::Body,
             client_id: String::new(),
+            certificate: true,
         });
         adapter.description.personal_token = false;
         Self::with(adapter).await
@@ -798,9 +812,13 @@ impl Rig {
 
     /// A connection of an application that signed in by itself.
     pub(crate) async fn connect_application(&self) {
+        self.connect_application_with(Self::credentials()).await;
+    }
+
+    pub(crate) async fn connect_application_with(&self, client: ClientCredentials) {
         let (description, clock) = (&self.adapter.description, &self.clock);
         let http = self.connections.http();
-        let (settings, client) = (json!({}), Self::credentials());
+        let settings = json!({});
         let grant =
             Grant::of_client(description, &self.hosts(), &settings, &client, http, clock).await;
         let new =

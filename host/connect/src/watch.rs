@@ -208,7 +208,7 @@ fn empty(
     positions: &BTreeMap<String, Position>,
 ) -> Option<Warning> {
     let counters = &status.counters;
-    if counters.activities > 0 || counters.duplicates > 0 {
+    if status.directory || counters.activities > 0 || counters.duplicates > 0 {
         return None;
     }
     let (since, until) = status

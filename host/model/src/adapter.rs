@@ -95,6 +95,10 @@ pub struct ClientGrant {
     /// `{setting.NAME}` for a setting of the connection; empty for the id alone.
     #[serde(default)]
     pub client_id: String,
+    /// Whether a certificate may take the place of the secret: the client signs an assertion with its
+    /// key (RFC 7523).
+    #[serde(default)]
+    pub certificate: bool,
 }
 
 /// An address below one of the region's hosts.

@@ -99,6 +99,7 @@ fn oauth() -> OAuth {
             scopes: vec!["{host.api}/.default".to_owned()],
             client_authentication: ClientAuthentication::Body,
             client_id: String::new(),
+            certificate: true,
         }),
     }
 }
@@ -126,7 +127,8 @@ fn limitations() -> Vec<String> {
         "Entra ID does not say when an account was disabled: casbah takes the time when it saw it.",
         "Who was deleted for good before casbah connected is not known; Entra ID keeps others for 30 \
          days.",
-        "Only a client secret can be used, no certificate and no federated credential.",
+        "An application proves itself by a secret or an RSA certificate; federated credentials are not \
+         supported, and casbah does not know when a certificate or a secret runs out.",
         "Tenants of Azure AD B2C have no changes of users to ask for, and are not supported.",
         "Administrators' roles are not read.",
     ]

@@ -71,6 +71,7 @@ fn oauth() -> OAuth {
             // Client and repository go through unencoded: `%7C` for the bar is refused.
             client_authentication: ClientAuthentication::BasicRaw,
             client_id: "{client}|{setting.repository}".to_owned(),
+            certificate: false,
         }),
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use casbah_connect::connection::{Connection, Method};
-use casbah_connect::oauth::{ClientCredentials, Grant, Listener, Redirect, SignIn, SignIns};
+use casbah_connect::oauth::{
+    Certificate, ClientCredentials, Grant, Listener, Redirect, SignIn, SignIns,
+};
 use casbah_connect::{Hosts, NewConnection, Stop, Switch, check_settings};
 use casbah_model::adapter::{Adapter, AdapterDescription};
 use secrecy::SecretString;
@@ -68,6 +70,11 @@ pub(crate) async fn run(
             let grant =
                 Grant::of_client(description, &hosts, &new.settings, &credentials, http, clock);
             (grant.await?, Some(credentials))
+        }
+        None if args.certificate_file.is_some() => {
+            bail!(
+                "--certificate-file is for applications that sign in by themselves\nhint: add --service"
+            );
         }
         None => {
             let credentials = client(args, environment, output)?;
@@ -185,22 +192,25 @@ fn client(
     output: &mut Output,
 ) -> Result<ClientCredentials> {
     let id = match args.client_id.as_ref().or_else(|| environment.get("CASBAH_CLIENT_ID")) {
-        Some(id) => id.clone(),
-        None => output.ask("client id", false)?,
+        Some(id) => id.trim().to_owned(),
+        None => output.ask("client id", false)?.trim().to_owned(),
     };
+    if id.is_empty() {
+        bail!("the client id is empty");
+    }
+    if let Some(path) = &args.certificate_file {
+        let certificate = Certificate::from_pem(SecretString::from(read_secret(path)?))
+            .with_context(|| format!("`{}`", path.display()))?;
+        return Ok(ClientCredentials { id, secret: None, certificate: Some(certificate) });
+    }
     let secret = match (&args.client_secret_file, environment.get("CASBAH_CLIENT_SECRET")) {
         (Some(path), _) => read_secret(path)?,
         (None, Some(secret)) => secret.clone(),
         (None, None) => output.ask("client secret", true)?,
     };
-    if id.trim().is_empty() {
-        bail!("the client id is empty");
-    }
     let secret = secret.trim();
-    Ok(ClientCredentials {
-        id: id.trim().to_owned(),
-        secret: (!secret.is_empty()).then(|| SecretString::from(secret.to_owned())),
-    })
+    let secret = (!secret.is_empty()).then(|| SecretString::from(secret.to_owned()));
+    Ok(ClientCredentials { id, secret, certificate: None })
 }
 
 fn read_secret(path: &PathBuf) -> Result<String> {

@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use casbah_enrich::Enricher;
 use casbah_model::adapter::{Adapter, Produces, Stream};
 use casbah_model::{ConnectionName, TenantName};
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ use crate::accounts::Accounts;
 use crate::connection::{
     ConnectionReport, Position, State, Status, Trouble, read_position, read_status,
 };
-use crate::connections::{Connections, Kept, retention_days};
+use crate::connections::{Connections, Kept};
 use crate::directory::Directory;
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::stop::{Stop, StopHandle, stop};
@@ -60,6 +61,8 @@ pub struct Fetch {
     pub observer: Observer,
     /// Told where the tenant's log ends after every commit.
     pub log_end: Option<watch::Sender<u64>>,
+    /// Fills in what is known of addresses and clients.
+    pub enricher: Arc<Enricher>,
 }
 
 /// Hears what happens; called from the tasks of the loop, so it must return soon.
@@ -84,6 +87,7 @@ impl Fetch {
             pace: Pace::default(),
             observer: Arc::new(|_, _| {}),
             log_end: None,
+            enricher: Arc::new(Enricher::none()),
         }
     }
 }
@@ -254,6 +258,9 @@ impl Connections {
     /// in the connection's state.
     pub async fn fetch(&self, fetch: Fetch, mut stop: Stop) -> Result<Fetched, ConnectError> {
         let (tenant, name) = (fetch.tenant.clone(), fetch.connection.clone());
+        let directory = self.directory(&tenant)?;
+        // However this ends, nobody is to wait for it.
+        let _arriving = Arriving { directory: Arc::clone(&directory), name: name.clone() };
         let kept = self.kept(&tenant, &name, fetch.adapter.description())?;
         if !kept.connection.enabled {
             return Ok(Fetched { ended: Ended::Disabled, report: self.get(&tenant, &name)? });
@@ -272,8 +279,11 @@ impl Connections {
             let position = read_position(store.as_ref(), &tenant, &name, &stream.name)?;
             outstanding += usize::from(position.round.is_none());
         }
+        if outstanding == 0 {
+            directory.arrived(&name);
+        }
         let mut status = read_status(store.as_ref(), &tenant, &name)?;
-        status.retention_days = retention_days(fetch.adapter.description());
+        status.note(fetch.adapter.description());
         for stream in streams.iter().filter(|stream| stream.produces == Produces::Activities) {
             let position = read_position(store.as_ref(), &tenant, &name, &stream.name)?;
             note_loss(&mut status, &name, &stream.name, &position, self.clock().now());
@@ -286,7 +296,7 @@ impl Connections {
             } else {
                 Accounts::load(store.as_ref(), &tenant, &name, &domains)?
             }),
-            directory: self.directory(&tenant)?,
+            directory,
             books: Books::new(store.clone(), &fetch, status),
             outstanding: watch::Sender::new(outstanding),
             connections: self.clone(),
@@ -363,6 +373,18 @@ fn note_loss(
         "activities are lost: the app keeps them for {days} days"
     );
     kept.lost = Some(lost);
+}
+
+/// A fetch that others may wait for.
+struct Arriving {
+    directory: Arc<Directory>,
+    name: ConnectionName,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.directory.arrived(&self.name);
+    }
 }
 
 /// Whether the pages of a stream come in rounds, and are accounts or what belongs to them.

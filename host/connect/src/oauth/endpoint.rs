@@ -38,6 +38,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A life longer than this is taken for this: ten years.
 const LONGEST_LIFE: f64 = 10.0 * 365.0 * 86_400.0;
 
+/// What an assertion is called (RFC 7523 section 2.2).
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 type Client<HasAuthUrl = EndpointNotSet> =
     BasicClient<HasAuthUrl, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
@@ -49,6 +52,7 @@ pub(super) fn client(
 ) -> Client {
     let mut client = BasicClient::new(ClientId::new(server.client_id(credentials)))
         .set_auth_type(match server.authentication {
+            _ if credentials.certificate.is_some() => AuthType::RequestBody,
             ClientAuthentication::Body => AuthType::RequestBody,
             ClientAuthentication::Basic | ClientAuthentication::BasicRaw => AuthType::BasicAuth,
         })
@@ -129,9 +133,21 @@ impl TokenEndpoint {
         let client = client(&self.server, &self.credentials, None);
         let sent = Instant::now();
         let scopes = self.server.scopes.iter().cloned().map(Scope::new);
-        let secrets = self.credentials.secret.iter().cloned().collect();
+        let mut secrets: Vec<_> = self.credentials.secret.iter().cloned().collect();
+        let mut request = client.exchange_client_credentials().add_scopes(scopes);
+        if let Some(certificate) = &self.credentials.certificate {
+            let id = self.server.client_id(&self.credentials);
+            let audience = self.server.token.as_str();
+            let assertion = certificate.assertion(&id, audience, self.clock.now());
+            let assertion = assertion.ok_or_else(|| {
+                TokenFailure::new(Class::Configuration, "the certificate's key can't sign")
+            })?;
+            request = request
+                .add_extra_param("client_assertion_type", ASSERTION)
+                .add_extra_param("client_assertion", assertion.expose_secret().to_owned());
+            secrets.push(assertion);
+        }
         let transport = Transport { endpoint: self.clone(), secrets };
-        let request = client.exchange_client_credentials().add_scopes(scopes);
         let answer = request.request_async(&transport).await.map_err(flatten)?;
         // A refresh token has no business here (RFC 6749 section 4.4.3), so none is kept.
         let grant = self.grant(&answer, None, sent)?;
@@ -228,7 +244,8 @@ impl TokenEndpoint {
             value.set_sensitive(name == AUTHORIZATION);
             prepared.headers_mut().insert(name, value);
         }
-        if self.server.authentication == ClientAuthentication::BasicRaw {
+        let signs = self.credentials.certificate.is_some();
+        if self.server.authentication == ClientAuthentication::BasicRaw && !signs {
             prepared.headers_mut().insert(AUTHORIZATION, self.basic_raw()?);
         }
         *prepared.body_mut() = Some(body.into());

@@ -7,6 +7,7 @@
 //!
 //! It is not for users of casbah to sign in with, and it never reads what is in a token.
 
+mod certificate;
 mod endpoint;
 mod listener;
 mod sign_in;
@@ -31,6 +32,7 @@ use crate::error::{ConnectError, ConnectErrorKind};
 use self::endpoint::TokenEndpoint;
 use template::Filling;
 
+pub use certificate::Certificate;
 pub use listener::Listener;
 pub use sign_in::{Redirect, SignIn, SignIns, Started};
 pub use tokens::{Bearer, Tokens};
@@ -41,8 +43,10 @@ pub(crate) use tokens::{CLIENT, Keeping, Retry, TOKEN};
 pub struct ClientCredentials {
     /// Client id.
     pub id: String,
-    /// Client secret; `None` for a public client.
+    /// Client secret; `None` for a public client, or one with a certificate.
     pub secret: Option<SecretString>,
+    /// What an application signs with instead of giving a secret.
+    pub certificate: Option<Certificate>,
 }
 
 impl fmt::Debug for ClientCredentials {
@@ -57,6 +61,8 @@ struct StoredClient {
     format: u32,
     id: String,
     secret: Option<Zeroizing<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Zeroizing<String>>,
 }
 
 impl ClientCredentials {
@@ -65,13 +71,21 @@ impl ClientCredentials {
             format: 1,
             id: self.id.clone(),
             secret: self.secret.as_ref().map(|secret| secret.expose_secret().to_owned().into()),
+            certificate: self
+                .certificate
+                .as_ref()
+                .map(|certificate| certificate.pem().expose_secret().to_owned().into()),
         })
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, ConnectError> {
         let stored: StoredClient = decode(bytes)?;
         let secret = stored.secret.map(|secret| SecretString::from(secret.as_str()));
-        Ok(Self { id: stored.id, secret })
+        let certificate = match stored.certificate {
+            Some(pem) => Some(Certificate::from_pem(SecretString::from(pem.as_str()))?),
+            None => None,
+        };
+        Ok(Self { id: stored.id, secret, certificate })
     }
 }
 
@@ -88,6 +102,8 @@ pub(crate) struct Server {
     pub(crate) pkce: Pkce,
     pub(crate) authentication: ClientAuthentication,
     pub(crate) send_redirect: bool,
+    /// Whether a certificate may take the place of the secret.
+    pub(crate) certificate: bool,
 }
 
 /// How a grant is obtained from a server.
@@ -146,6 +162,7 @@ impl Server {
         Ok(Self {
             scopes: scopes.collect::<Result<_, _>>()?,
             authentication: grant.client_authentication,
+            certificate: grant.certificate,
             grant: Way::Client(filling.client(&grant.client_id, CLIENT_PLACE)?),
             ..Self::common(description, oauth, &filling)?
         })
@@ -185,6 +202,7 @@ impl Server {
             pkce: oauth.pkce,
             authentication: oauth.client_authentication,
             send_redirect: oauth.send_redirect,
+            certificate: false,
         })
     }
 
@@ -297,6 +315,10 @@ impl Grant {
         clock: &Clock,
     ) -> Result<Self, ConnectError> {
         let server = Server::service(description, hosts, settings)?;
+        if credentials.certificate.is_some() && !server.certificate {
+            return Err(configuration(format!("{} takes no certificate", description.title))
+                .hint("give the client secret instead"));
+        }
         let endpoint = TokenEndpoint {
             http: http.clone(),
             clock: clock.clone(),

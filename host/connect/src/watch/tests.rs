@@ -91,6 +91,14 @@ fn a_connection_that_never_brought_anything_is_noticed_after_a_week() {
     assert_eq!(watch(&on, 0, &[("activities", quiet(6, 0))]), [], "it may be a quiet week");
     assert_eq!(watch(&on, 1, &[("activities", quiet(60, 0))]), [], "something came once");
     let accounts = Stream { success: Some(0), ..Stream::default() };
+    let mut status = Status { directory: true, ..Status::default() };
+    let silent = StreamStatus { complete: Some(NOW), ..StreamStatus::default() };
+    status.streams.insert("sign-ins".to_owned(), silent);
+    let far = Position { since: Some(0), ..Position::default() };
+    let positions = BTreeMap::from([("sign-ins".to_owned(), far)]);
+    assert_eq!(warnings(&on, &status, &positions, NOW), [], "a directory's log may stay empty");
+    status.directory = false;
+    assert_eq!(warnings(&on, &status, &positions, NOW).len(), 1);
     let mut young = on;
     young.created = NOW;
     assert_eq!(watch(&young, 0, &[("accounts", accounts)]), [], "accounts are no activities");

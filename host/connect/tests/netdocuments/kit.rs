@@ -81,7 +81,9 @@ impl Kit {
     fn client() -> ClientCredentials {
         ClientCredentials {
             id: "AP-CASBAH01".to_owned(),
-            secret: Some("casbah-test-secret".into()), certificate: None }
+            secret: Some("casbah-test-secret".into()),
+            certificate: None,
+        }
     }
 
     /// Signs in as an administrator would, with a browser that follows the redirects.

@@ -79,6 +79,7 @@ impl Kit {
         let client = ClientCredentials {
             id: "casbah-test-client".to_owned(),
             secret: Some("casbah-test-secret".into()),
+            certificate: None,
         };
         let redirect = listener.redirect().clone();
         let started = sign_ins

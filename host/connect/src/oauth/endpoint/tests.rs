@@ -52,8 +52,11 @@ fn good(more: serde_json::Value) -> serde_json::Value {
 #[tokio::test]
 async fn the_client_proves_itself_as_the_app_wants_it() {
     let odd = |mut setup: Setup| {
-        setup.endpoint.credentials =
-            ClientCredentials { id: "a|b".to_owned(), secret: Some("s+/ecret".into()) };
+        setup.endpoint.credentials = ClientCredentials {
+            id: "a|b".to_owned(),
+            secret: Some("s+/ecret".into()),
+            certificate: None,
+        };
         setup
     };
     let sent = |setup: &Setup| setup.toy.world().seen.pop().unwrap();
@@ -97,6 +100,7 @@ async fn an_application_proves_itself_by_an_id_that_is_put_together() {
             scopes: vec!["read".to_owned(), "{host.api}/.default".to_owned()],
             client_authentication: authentication,
             client_id: "{client}|{setting.repository}".to_owned(),
+            certificate: false,
         });
         description.oauth.as_mut().unwrap().token.path = "/{setting.path}".to_owned();
         let hosts = Hosts::resolve(&description, None, &toy.hosts()).unwrap();

@@ -268,6 +268,43 @@ async fn an_application_gets_new_tokens_by_itself() {
     assert_eq!(rig.toy.count("/api/token"), 2);
 }
 
+/// A certificate signs for every new token, the first and those that follow from what is kept.
+#[tokio::test]
+async fn an_application_can_sign_instead_of_giving_a_secret() {
+    let rig = Rig::of_application().await;
+    let certificate = super::super::certificate::tests::PEM;
+    let client = ClientCredentials {
+        id: "client-1".to_owned(),
+        secret: None,
+        certificate: Some(crate::oauth::Certificate::from_pem(certificate.into()).unwrap()),
+    };
+    rig.connect_application_with(client.clone()).await;
+    let kept = rig.connections.kept(&rig.tenant, &rig.name, &rig.adapter.description).unwrap();
+    assert_eq!(text(&kept.tokens.bearer().await.unwrap()), "access-0001");
+    rig.clock.advance(4_000_000);
+    assert_eq!(text(&kept.tokens.bearer().await.unwrap()), "access-0002");
+    let seen = rig.toy.world().seen.pop().unwrap();
+    let form = seen.form();
+    assert_eq!(form["client_id"], "client-1");
+    assert_eq!(
+        form["client_assertion_type"],
+        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    );
+    assert!(!form.contains_key("client_secret") && seen.header("authorization").is_empty());
+    assert_eq!(rig.toy.world().assertions.len(), 2, "each is used once");
+
+    let mut description = rig.adapter.description.clone();
+    let oauth = description.oauth.as_mut().unwrap();
+    oauth.client_credentials.as_mut().unwrap().certificate = false;
+    let (hosts, http) = (rig.hosts(), Http::new("1").unwrap());
+    let refused =
+        Grant::of_client(&description, &hosts, &json!({}), &client, &http, &rig.clock).await;
+    assert_snapshot!(refused.unwrap_err(), @r"
+    Toy takes no certificate
+    hint: give the client secret instead
+    ");
+}
+
 /// Secrets of applications run out. That is said as what it is, and mending it in the app is enough.
 #[tokio::test]
 async fn a_secret_that_has_run_out_is_told_as_that() {
