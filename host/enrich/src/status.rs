@@ -8,6 +8,8 @@ use crate::sources::Sources;
 
 /// A database that is older than this is warned of: addresses change hands. Days.
 pub const OLD_DAYS: i64 = 45;
+/// The table of releases is warned of when nothing in it could be noticed any more that is newer. Days.
+const OLD_RELEASES_DAYS: i64 = 400;
 const DAY: i64 = 86_400_000;
 
 /// A source.
@@ -126,7 +128,7 @@ pub(crate) fn of(sources: &Sources, now: i64) -> EnrichStatus {
             warnings,
         });
     }
-    all.push(SourceStatus {
+    let mut releases = SourceStatus {
         source: "user-agents",
         name: format!("releases as of {AS_OF}"),
         file: "built-in".to_owned(),
@@ -135,6 +137,12 @@ pub(crate) fn of(sources: &Sources, now: i64) -> EnrichStatus {
         entries: sources.releases.len() as u64,
         gives: ["outdated-browser", "outdated-system"].map(str::to_owned).into(),
         warnings: Vec::new(),
-    });
+    };
+    if let Some(age) = releases.age_days(now).filter(|&age| age > OLD_RELEASES_DAYS) {
+        releases.warnings.push(format!(
+            "the table of releases is {age} days old: newer versions are never outdated; a newer casbah has a newer table"
+        ));
+    }
+    all.push(releases);
     EnrichStatus { sources: all, notes: facts::notes(sources) }
 }
