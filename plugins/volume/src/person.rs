@@ -1,0 +1,356 @@
+//! What is remembered of one user: what is usual for him, and the days that are still open.
+//!
+//! A day is *live* while activities of it may still come, then *settled*, which leaves its counts, and
+//! then folded into the sums, once no day that can still get an activity is judged without it. All of
+//! this follows from the newest activity alone, so it is the same in every order and every split.
+//!
+//! It does not judge: it says what there is to judge, and by what.
+
+use casbah_model::Evidence;
+use casbah_when::duration::{DAY, HOUR};
+
+use crate::baseline::Sums;
+use crate::distinct::Distinct;
+use crate::policy::{Per, Rule};
+use crate::population::Change;
+
+mod bytes;
+
+/// After so many days of silence somebody is a newcomer again.
+const LONGEST_SILENCE: i64 = 1000;
+/// So many activities of a live day are remembered, in case they become evidence: the earliest.
+const PENDING: usize = 100;
+
+/// Sums of one kind of bucket, by class of days.
+pub(crate) type Model = [Sums; 2];
+
+/// What is remembered of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// Time of the newest activity, ms since 1970.
+    newest: i64,
+    /// Day of the first activity.
+    pub(crate) since: i64,
+    /// By kind of bucket: all days up to [`closed`](Self::closed).
+    models: Vec<Model>,
+    /// Days after that with any activity, in order.
+    days: Vec<Open>,
+}
+
+/// A day that is not in the sums yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Open {
+    day: i64,
+    /// Buckets by kind, in the order of time.
+    buckets: Vec<Vec<Bucket>>,
+    /// Activities that may become evidence, in order.
+    pending: Vec<Evidence>,
+}
+
+/// Activities counted together. Of a settled day, only the count is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    /// From here on, ms since 1970: the first activity of a session, else the start of the clock's.
+    first: i64,
+    /// To here: the last activity of a session, else the last moment of the clock's.
+    last: i64,
+    tally: Tally,
+    /// Has been found strange; what is added is reported at once.
+    fired: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tally {
+    Count(u64),
+    Distinct(Distinct),
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self::Count(0)
+    }
+}
+
+impl Tally {
+    fn none(distinct: bool) -> Self {
+        if distinct { Self::Distinct(Distinct::default()) } else { Self::Count(0) }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Self::Count(count) => *count,
+            Self::Distinct(distinct) => distinct.count(),
+        }
+    }
+
+    fn insert(&mut self, hash: u32) {
+        match self {
+            Self::Count(count) => *count = count.saturating_add(1),
+            Self::Distinct(distinct) => distinct.insert(hash),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Distinct(distinct), Self::Distinct(other)) => distinct.merge(other),
+            (whole, other) => *whole = Self::Count(whole.count().saturating_add(other.count())),
+        }
+    }
+}
+
+impl Bucket {
+    pub(crate) fn count(&self) -> u64 {
+        self.tally.count()
+    }
+
+    pub(crate) fn fired(&self) -> bool {
+        self.fired
+    }
+
+    /// Time of its first and last activity, for a session.
+    pub(crate) fn span(&self) -> (i64, i64) {
+        (self.first, self.last)
+    }
+
+    fn holds(&self, time: i64) -> bool {
+        (self.first..=self.last).contains(&time)
+    }
+}
+
+/// An activity that counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) evidence: Evidence,
+    /// Hash of its distinct value.
+    pub(crate) hash: u32,
+}
+
+/// Where an activity was counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) day: i64,
+    /// It is the first of its day.
+    pub(crate) new_day: bool,
+}
+
+impl Person {
+    /// Somebody of whom nothing is known, at his first activity.
+    pub(crate) fn new(rule: &Rule, time: i64) -> Self {
+        Self {
+            newest: time,
+            since: rule.calendar.day(time),
+            models: vec![Model::default(); rule.kinds.len()],
+            days: Vec::new(),
+        }
+    }
+
+    /// The first day of which activities may still come.
+    fn live(&self, rule: &Rule) -> i64 {
+        rule.calendar.day(self.newest.saturating_sub(rule.calendar.lateness))
+    }
+
+    /// The last day that is in the sums.
+    fn closed(&self, rule: &Rule) -> i64 {
+        rule.calendar.known(self.live(rule))
+    }
+
+    /// Whether an activity of that time is not too late to be counted. One that is newer than all
+    /// before closes what can be closed.
+    pub(crate) fn admit(&mut self, rule: &Rule, time: i64) -> bool {
+        if time <= self.newest {
+            return time >= self.newest.saturating_sub(rule.calendar.lateness);
+        }
+        let before = self.closed(rule);
+        let silence = rule.calendar.day(time).saturating_sub(rule.calendar.day(self.newest));
+        if silence > LONGEST_SILENCE {
+            *self = Self::new(rule, time);
+            return true;
+        }
+        self.newest = time;
+        let after = self.closed(rule);
+        for day in before.saturating_add(1).max(self.since)..=after {
+            let open = self.days.first().is_some_and(|open| open.day == day);
+            let open = open.then(|| self.days.remove(0));
+            fold(rule, &mut self.models, day, open.as_ref());
+        }
+        let live = self.live(rule);
+        for open in self.days.iter_mut().take_while(|open| open.day < live) {
+            open.settle();
+        }
+        true
+    }
+
+    /// Counts an activity, and says what it changes for the population.
+    pub(crate) fn count(
+        &mut self,
+        rule: &Rule,
+        arrival: &Arrival,
+        changes: &mut Vec<Change>,
+    ) -> Counted {
+        let time = arrival.evidence.time;
+        let day = rule.calendar.day(time);
+        self.since = self.since.min(day);
+        let place = self.days.binary_search_by_key(&day, |open| open.day);
+        let new_day = place.is_err();
+        let place = place.unwrap_or_else(|place| {
+            let buckets = vec![Vec::new(); rule.kinds.len()];
+            self.days.insert(place, Open { day, buckets, pending: Vec::new() });
+            place
+        });
+        if let Some(open) = self.days.get_mut(place) {
+            open.count(rule, arrival, changes);
+        }
+        Counted { day, new_day }
+    }
+
+    /// The bucket of a kind that a time lies in.
+    pub(crate) fn bucket(&self, day: i64, kind: usize, time: i64) -> Option<&Bucket> {
+        let open = self.days.iter().rev().find(|open| open.day == day)?;
+        open.buckets.get(kind)?.iter().rev().find(|bucket| bucket.holds(time))
+    }
+
+    /// Marks the bucket of a kind that a time lies in as strange.
+    pub(crate) fn fire(&mut self, day: i64, kind: usize, time: i64) {
+        let open = self.days.iter_mut().rev().find(|open| open.day == day);
+        if let Some(open) = open
+            && let Some(buckets) = open.buckets.get_mut(kind)
+            && let Some(bucket) = buckets.iter_mut().find(|bucket| bucket.holds(time))
+        {
+            bucket.fired = true;
+        }
+    }
+
+    /// Takes the activities of a day that have become evidence.
+    pub(crate) fn take_evidence(&mut self, day: i64, taken: &mut Vec<Evidence>) {
+        let Some(open) = self.days.iter_mut().rev().find(|open| open.day == day) else { return };
+        let fired: Vec<(i64, i64)> = open
+            .buckets
+            .iter()
+            .flatten()
+            .filter(|bucket| bucket.fired)
+            .map(|bucket| (bucket.first, bucket.last))
+            .collect();
+        open.pending.retain(|evidence| {
+            let is = fired.iter().any(|(first, last)| (*first..=*last).contains(&evidence.time));
+            if is {
+                taken.push(*evidence);
+            }
+            !is
+        });
+        open.pending.truncate(PENDING);
+    }
+
+    /// Forgets the latest of the activities of a day that may become evidence, where they are too
+    /// many.
+    pub(crate) fn forget_surplus(&mut self, day: i64) {
+        if let Some(open) = self.days.iter_mut().rev().find(|open| open.day == day) {
+            open.pending.truncate(PENDING);
+        }
+    }
+
+    /// The sums that judge a day: all days that are complete when it begins.
+    pub(crate) fn models(&self, rule: &Rule, day: i64) -> Vec<Model> {
+        let mut models = self.models.clone();
+        let first = self.closed(rule).saturating_add(1).max(self.since);
+        for day in first..=rule.calendar.known(day) {
+            let open = self.days.iter().find(|open| open.day == day);
+            fold(rule, &mut models, day, open);
+        }
+        models
+    }
+}
+
+/// Folds a day into the sums.
+fn fold(rule: &Rule, models: &mut [Model], day: i64, open: Option<&Open>) {
+    let class = rule.calendar.class(day);
+    for (place, (per, model)) in rule.kinds.iter().zip(models).enumerate() {
+        model.iter_mut().for_each(|sums| sums.fade(rule.fade));
+        let Some(sums) = model.get_mut(class) else { continue };
+        let buckets = open.and_then(|open| open.buckets.get(place)).map(Vec::as_slice);
+        let buckets = buckets.unwrap_or_default();
+        if *per == Per::Day && buckets.is_empty() {
+            sums.learn(0);
+        }
+        buckets.iter().for_each(|bucket| sums.learn(bucket.count()));
+    }
+}
+
+impl Open {
+    /// Leaves the counts.
+    fn settle(&mut self) {
+        self.pending = Vec::new();
+        for bucket in self.buckets.iter_mut().flatten() {
+            *bucket = Bucket { tally: Tally::Count(bucket.count()), ..Bucket::default() };
+        }
+    }
+
+    fn count(&mut self, rule: &Rule, arrival: &Arrival, changes: &mut Vec<Change>) {
+        let day = self.day;
+        let class = rule.calendar.class(day);
+        for (kind, (per, buckets)) in rule.kinds.iter().zip(&mut self.buckets).enumerate() {
+            let mut change = |before, after| {
+                if before != after {
+                    changes.push(Change::Count { day, kind, class, before, after });
+                }
+            };
+            let place = find(*per, rule, day, arrival.evidence.time, buckets, &mut change);
+            let Some(bucket) = buckets.get_mut(place) else { continue };
+            let before = bucket.count();
+            bucket.tally.insert(arrival.hash);
+            change(before, bucket.count());
+        }
+        if let Err(place) = self.pending.binary_search(&arrival.evidence) {
+            self.pending.insert(place, arrival.evidence);
+        }
+    }
+}
+
+/// The place of the bucket that a time belongs to; makes it, or joins two sessions, where needed.
+fn find(
+    per: Per,
+    rule: &Rule,
+    day: i64,
+    time: i64,
+    buckets: &mut Vec<Bucket>,
+    change: &mut impl FnMut(u64, u64),
+) -> usize {
+    let (first, last, reach) = match per {
+        Per::Day => clock(rule.calendar.start(day), DAY),
+        Per::Hour => {
+            let hour = rule.calendar.hour(time);
+            clock(rule.calendar.start(day).saturating_add(hour * HOUR), HOUR)
+        }
+        Per::Session => (time, time, rule.gap),
+    };
+    let from = buckets.partition_point(|bucket| bucket.last.saturating_add(reach) < first);
+    let behind = buckets.get(from..).unwrap_or_default();
+    let touched =
+        behind.iter().take_while(|bucket| bucket.first.saturating_sub(reach) <= last).count();
+    if touched == 0 {
+        let tally = Tally::none(rule.distinct);
+        buckets.insert(from, Bucket { first, last, tally, fired: false });
+        return from;
+    }
+    let joined: Vec<Bucket> = buckets.drain(from + 1..from + touched).collect();
+    if let Some(bucket) = buckets.get_mut(from) {
+        bucket.first = bucket.first.min(first);
+        bucket.last = bucket.last.max(last);
+        for other in joined {
+            let before = bucket.count();
+            change(other.count(), 0);
+            bucket.tally.merge(&other.tally);
+            bucket.last = bucket.last.max(other.last);
+            bucket.fired |= other.fired;
+            change(before, bucket.count());
+        }
+    }
+    from
+}
+
+/// A bucket of the clock: first and last moment, and no reach beyond.
+fn clock(start: i64, length: i64) -> (i64, i64, i64) {
+    (start, start.saturating_add(length - 1), 0)
+}
+
+#[cfg(test)]
+mod tests;
