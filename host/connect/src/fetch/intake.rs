@@ -53,6 +53,7 @@ pub(super) fn take(
         accounts.join(&mut batch, app, connection, received);
         drop(accounts);
         shared.directory.join(&mut batch, app, connection);
+        shared.fetch.enricher.enrich(&mut batch);
         commit = commit.append(NewBlock { batch: Arc::new(batch), raw, marks, min_time, max_time });
     }
     let caught_up = page.next == Next::CaughtUp;
