@@ -216,8 +216,9 @@ impl History {
             if let Some(spell) = self.spells.get_mut(place) {
                 spell.told = true;
             }
-            // What the account's own state outweighs is no news.
-            let held = self.at(spell.from.unwrap_or(i64::MIN));
+            // What the account's own state outweighs is no news, and neither is what has no time of
+            // its own and is over: told now, it would look like the latest.
+            let held = self.at(spell.from.unwrap_or(now));
             if held.is_some_and(|held| held.state == spell.state) {
                 news.push(spell);
             }
@@ -351,7 +352,7 @@ mod tests {
         let told = |history: &mut History, now| -> Vec<_> {
             history.tell(now).into_iter().map(|spell| (spell.state, spell.from)).collect()
         };
-        assert_eq!(told(&mut history, 100), [(Active, None), (Leaving, Some(100))]);
+        assert_eq!(told(&mut history, 100), [(Leaving, Some(100))]);
         assert_eq!(history.untold(), Some(500));
         assert_eq!(told(&mut history, 499), []);
         assert_eq!(told(&mut history, 500), [(Left, Some(500))]);

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use casbah_model::adapter::{self, Next, PlanRequest, Produces, Stream, class};
+use casbah_model::adapter::{self, Next, Page, PlanRequest, Produces, Stream, class};
 use casbah_store::Commit;
 
 use super::request::{Arrived, Go, Setback, Worker};
@@ -45,6 +45,46 @@ struct Round {
     /// Groups by account, of a stream of memberships.
     members: Members,
     still: u32,
+}
+
+impl Round {
+    /// Notes what a page names, and where it leads. Returns its accounts.
+    fn take(&mut self, stream: &Stream, page: &Page) -> Vec<Account> {
+        let before = self.named.len();
+        let mut accounts = Vec::new();
+        if stream.produces == Produces::Memberships {
+            self.named.extend(add_members(&mut self.members, &page.batch));
+        } else {
+            accounts = Account::from_batch(&page.batch);
+            self.named.extend(accounts.iter().map(|account| fingerprint(&account.id)));
+        }
+        let moved = self.cursor.as_deref() != Some(page.cursor.as_str());
+        self.still = if moved || self.named.len() > before { 0 } else { self.still + 1 };
+        self.cursor = Some(page.cursor.clone());
+        accounts
+    }
+
+    /// What is to be stored of a page, if anything is.
+    fn said(
+        &mut self,
+        stream: &Stream,
+        accounts: Vec<Account>,
+        complete: bool,
+        whole: bool,
+    ) -> Option<Said> {
+        if stream.produces == Produces::Memberships {
+            // Who is in no group any more is known at the end only.
+            let only = whole && stream.rounds == adapter::Rounds::Whole;
+            return complete.then(|| Said::Members(std::mem::take(&mut self.members), only));
+        }
+        let keep = match stream.rounds {
+            adapter::Rounds::Whole => Keep::Nothing,
+            adapter::Rounds::Delta | adapter::Rounds::Some => Keep::WhatIsLeftOut,
+        };
+        // Nobody at all is more likely a fault of the app than an organization without users.
+        let named = (whole && !self.named.is_empty()).then(|| std::mem::take(&mut self.named));
+        Some(Said::Accounts(accounts, keep, named))
+    }
 }
 
 impl Rounds {
@@ -158,63 +198,25 @@ impl Rounds {
         self.setbacks = 0;
         let Arrived { page, received, .. } = arrived;
         let stream = &self.worker.stream;
-        let memberships = stream.produces == Produces::Memberships;
-        let mut accounts = Vec::new();
-        let before = round.named.len();
-        if memberships {
-            let news = add_members(&mut round.members, &page.batch);
-            round.named.extend(news);
-        } else {
-            accounts = Account::from_batch(&page.batch);
-            round.named.extend(accounts.iter().map(|account| fingerprint(&account.id)));
-        }
-        let moved = round.cursor.as_deref() != Some(page.cursor.as_str());
-        round.still = if moved || round.named.len() > before { 0 } else { round.still + 1 };
+        let accounts = round.take(stream, &page);
         let stuck = round.still >= STUCK;
         let complete = page.next != Next::More || stuck;
-        let all = complete && !stuck && !round.changes && stream.rounds != adapter::Rounds::Some;
+        let whole = complete && !stuck && !round.changes && stream.rounds != adapter::Rounds::Some;
+        let named = round.named.len() as u64;
+        let said = round.said(stream, accounts, complete, whole);
+        // Of a whole round that is broken off, no position is of any use.
+        let goes_on = stream.rounds == adapter::Rounds::Delta && (complete || round.changes);
         let after = Position {
             round: if complete { Some(received) } else { self.position.round },
-            // Of a whole round that is broken off, no position is of any use.
-            cursor: if stream.rounds == adapter::Rounds::Delta && (complete || round.changes) {
-                Some(page.cursor.clone())
-            } else {
-                self.position.cursor.clone()
-            },
+            cursor: if goes_on { Some(page.cursor) } else { self.position.cursor.clone() },
             ..self.position.clone()
         };
-        round.cursor = Some(page.cursor);
-        let said = if memberships {
-            // Who is in no group any more is known at the end only.
-            complete.then(|| {
-                Said::Members(
-                    std::mem::take(&mut round.members),
-                    all && stream.rounds == adapter::Rounds::Whole,
-                )
-            })
-        } else {
-            let keep = match stream.rounds {
-                adapter::Rounds::Whole => Keep::Nothing,
-                adapter::Rounds::Delta | adapter::Rounds::Some => Keep::WhatIsLeftOut,
-            };
-            // Nobody at all is more likely a fault of the app than an organization without users.
-            let whole = (all && !round.named.is_empty()).then(|| std::mem::take(&mut round.named));
-            Some(Said::Accounts(accounts, keep, whole))
-        };
-        let named = round.named.len() as u64;
-        let named = match &said {
-            Some(Said::Accounts(_, _, Some(whole))) => whole.len() as u64,
-            _ => named,
-        };
-        let (shared, name) = (Arc::clone(&self.worker.shared), stream.name.clone());
-        let position = after.clone();
-        let changed = match said {
-            Some(said) => {
-                blocking(move || store(&shared, &name, said, &position, received)).await??
-            }
-            None => 0,
-        };
-        if !(memberships && !complete) {
+        let name = stream.name.clone();
+        let mut changed = 0;
+        if let Some(said) = said {
+            let (shared, position) = (Arc::clone(&self.worker.shared), after.clone());
+            let stored = blocking(move || store(&shared, &name, said, &position, received));
+            changed = stored.await??;
             self.position = after;
         }
         self.worker.stored();
