@@ -6,10 +6,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use casbah_enrich::{EnrichSettings, ListSettings};
 use casbah_model::TenantName;
 use serde::Deserialize;
 
 use crate::cli::{Format, Global};
+use crate::command::directory::DirectorySettings;
 
 /// Name of the settings file that is read when none is named.
 const FILE: &str = "casbah.toml";
@@ -28,6 +30,8 @@ struct File {
     retention_days: Option<u32>,
     key_file: Option<PathBuf>,
     largest_answer_mib: Option<u16>,
+    enrich: Option<EnrichSettings>,
+    directory: Option<DirectorySettings>,
 }
 
 /// Where a setting comes from.
@@ -74,6 +78,10 @@ pub(crate) struct Config {
     pub(crate) key_file: PathBuf,
     /// Largest answer of an app that is read, bytes.
     pub(crate) largest_answer: usize,
+    /// Files of the directory.
+    pub(crate) directory: DirectorySettings,
+    /// What addresses are looked up in.
+    pub(crate) enrich: EnrichSettings,
     /// Every setting as text, with where it comes from.
     pub(crate) origins: Vec<(&'static str, String, Origin)>,
 }
@@ -174,6 +182,25 @@ impl Config {
             bail!("`largest-answer-mib` in the settings file is 0, so nothing could be read");
         }
         note("largest-answer-mib", mib.to_string(), None, file.largest_answer_mib.is_some());
+        let said = file.directory.clone().unwrap_or_default();
+        let in_file = [said.file.is_some(), said.people.is_some()];
+        let directory = said.from_folder(base);
+        let shown = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        };
+        let [file_in_file, people_in_file] = in_file;
+        note("directory.file", shown(&directory.file), None, file_in_file);
+        note("directory.people", shown(&directory.people), None, people_in_file);
+        let said = file.enrich.clone().unwrap_or_default();
+        let (geo, lists) = (!said.geo.is_empty(), !said.lists.is_empty());
+        let enrich = said.from_folder(base);
+        let paths: Vec<_> = enrich.geo.iter().map(|path| path.display().to_string()).collect();
+        note("enrich.geo", paths.join(", "), None, geo);
+        let ranges = enrich.ranges.as_ref().map(|path| path.display().to_string());
+        note("enrich.ranges", ranges.clone().unwrap_or_default(), None, ranges.is_some());
+        let named = |list: &ListSettings| format!("{} ({})", list.name, list.file.display());
+        let names: Vec<_> = enrich.lists.iter().map(named).collect();
+        note("enrich.lists", names.join(", "), None, lists);
         Ok(Self {
             data,
             tenant,
@@ -185,6 +212,8 @@ impl Config {
             retention_days,
             key_file,
             largest_answer: mib << 20,
+            directory,
+            enrich,
             origins,
         })
     }
@@ -260,7 +289,7 @@ mod tests {
           |
         2 | backfil-days = 3
           | ^^^^^^^^^^^^
-        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`, `largest-answer-mib`
+        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`, `largest-answer-mib`, `enrich`, `directory`
         ");
         let missing = Config::load(&global(Some(folder.path().join("none.toml")))).unwrap_err();
         assert!(format!("{missing:#}").contains("can't be read"), "{missing:#}");

@@ -1,10 +1,11 @@
 //! `casbah config`.
 
 use anyhow::Result;
+use casbah_enrich::Enricher;
 use serde_json::json;
 
 use crate::cli::ConfigCommand;
-use crate::command::policy;
+use crate::command::{directory, enrich, policy};
 use crate::config::Config;
 use crate::output::Output;
 use crate::plugins::Plugins;
@@ -25,8 +26,10 @@ pub(crate) fn run(command: &ConfigCommand, config: &Config, output: &mut Output)
         };
         vec![cell("setting"), cell("value"), cell("from")]
     })?;
+    enrich::warn(&Enricher::open(&config.enrich)?, output);
+    directory::unkept(None, config, &config.tenant)?;
     let plugins = Plugins::load(config)?;
-    let policies = policy::load(config, &plugins)?;
+    let policies = policy::load(config.policies.as_deref(), &plugins)?;
     policies.groups(&plugins)?;
     output.say(&format!(
         "settings, {} plugins and {} policies are well-formed",

@@ -7,6 +7,8 @@ pub(crate) mod calibrate;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod connection;
+pub(crate) mod directory;
+pub(crate) mod enrich;
 pub(crate) mod normalize;
 pub(crate) mod plugin;
 pub(crate) mod policy;
@@ -43,6 +45,8 @@ pub(crate) struct Opened {
     pub(crate) connections: Connections,
     /// Folder of the policies in force; `None` for the built-in ones.
     pub(crate) policies: Option<PathBuf>,
+    /// Files of the directory.
+    pub(crate) directory: directory::DirectorySettings,
     fetching: Arc<Mutex<BTreeSet<(TenantName, ConnectionName)>>>,
 }
 
@@ -88,6 +92,7 @@ impl Opened {
             tenant: config.tenant.clone(),
             connections,
             policies: config.policies.clone(),
+            directory: config.directory.clone(),
             fetching: Arc::default(),
         })
     }

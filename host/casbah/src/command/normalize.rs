@@ -3,20 +3,33 @@
 use anyhow::Result;
 use casbah_connect::accounts::Accounts;
 use casbah_detect::activities;
+use casbah_enrich::Enricher;
 use casbah_model::table::ABSENT_INTEGER;
 
 use crate::cli::NormalizeArgs;
+use crate::command::directory;
+use crate::config::Config;
 use crate::output::Output;
 use crate::plugins::Plugins;
 use crate::saved;
 
-pub(crate) fn run(args: &NormalizeArgs, plugins: &Plugins, output: &mut Output) -> Result<()> {
+pub(crate) fn run(
+    args: &NormalizeArgs,
+    config: &Config,
+    plugins: &Plugins,
+    output: &mut Output,
+) -> Result<()> {
+    let enricher = Enricher::open(&config.enrich)?;
+    let tenant = &config.tenant;
+    let (directory, _) = directory::unkept(args.saved.directory.as_deref(), config, tenant)?;
     let adapter = plugins.adapter(&args.saved.app)?;
     let accounts = Accounts::new(&args.saved.domain);
     let connection = "saved".parse()?;
     saved::read(adapter, &args.saved.settings, &args.saved.files, &mut |mut batch| {
         // Nobody fetched it, so there is no time at which it was received.
         accounts.join(&mut batch, &args.saved.app, &connection, ABSENT_INTEGER);
+        directory.join(&mut batch, &args.saved.app, &connection);
+        enricher.enrich(&mut batch);
         for row in 0..batch.len() {
             output.json(&activities::to_json(&batch, row))?;
         }

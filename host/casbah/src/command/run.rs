@@ -1,15 +1,17 @@
 //! `casbah run`: fetches every enabled connection, evaluates the log, answers other commands.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use casbah_connect::directory::Directory;
 use casbah_connect::fetch::{Ended, Fetch, Fetched};
 use casbah_connect::{
     ConnectError, ConnectErrorKind, Connection, ConnectionReport, Stop, StopHandle, Warning,
 };
 use casbah_detect::{Evaluator, EvaluatorOptions, EvaluatorStatus};
+use casbah_enrich::Enricher;
 use casbah_model::ConnectionName;
 use casbah_model::adapter::Adapter as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,7 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
-use crate::command::{Found, Missing, Opened, policy, when};
+use crate::command::directory::Files;
+use crate::command::{Found, Missing, Opened, enrich, policy, when};
 use crate::config::Config;
 use crate::control;
 use crate::output::Output;
@@ -29,10 +32,16 @@ const DAY: i64 = 86_400_000;
 const RECONCILE: Duration = Duration::from_secs(1);
 /// How often old activities are dropped.
 const RETENTION: Duration = Duration::from_secs(600);
+/// How often the sources of enrichment are looked at for changes.
+const RELOAD: Duration = Duration::from_secs(60);
+/// How often the files of the directory are looked at, and what has come with time is told.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long the evaluation is waited for at a time, so that a signal is heard in between.
 const SLICE: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Result<Found> {
+    let enricher = Arc::new(Enricher::open(&config.enrich)?);
+    enrich::warn(&enricher, output);
     let opened = Opened::open(config, Missing::Make)?;
     let plugins = Arc::new(Plugins::load(config)?);
     let policies = policy::load(config.policies.as_deref(), plugins.as_ref())?;
@@ -40,6 +49,10 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     if opened.connections.list(&opened.tenant)?.is_empty() {
         output.say("there are no connections yet\nhint: make one with `casbah connect`");
     }
+    let directory = opened.connections.directory(&opened.tenant)?;
+    let mut files = Files::new(config.directory.clone());
+    // Before anything is fetched, so that it can be joined.
+    files.look(&directory)?;
     let evaluator = Evaluator::start(
         Arc::clone(&opened.store),
         opened.tenant.clone(),
@@ -69,6 +82,9 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
         once: args.once,
         opened: opened.clone(),
         plugins,
+        enricher,
+        directory,
+        files: Arc::new(Mutex::new(files)),
         evaluator: Arc::new(evaluator),
         status: Status::new(),
         tasks: BTreeMap::new(),
@@ -92,6 +108,9 @@ struct Supervisor {
     once: bool,
     opened: Opened,
     plugins: Arc<Plugins>,
+    enricher: Arc<Enricher>,
+    directory: Arc<Directory>,
+    files: Arc<Mutex<Files>>,
     evaluator: Arc<Evaluator>,
     status: Status,
     tasks: BTreeMap<ConnectionName, Running>,
@@ -132,6 +151,8 @@ impl Supervisor {
         });
         let mut reconcile = tokio::time::interval(RECONCILE);
         let mut retention = tokio::time::interval(RETENTION);
+        let mut reload = tokio::time::interval(RELOAD);
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 _ = terminate.recv() => handle.stop(),
@@ -141,6 +162,8 @@ impl Supervisor {
                     self.retain().await;
                     self.keep_alive();
                 }
+                _ = reload.tick() => self.reload(),
+                _ = look.tick() => self.look(&log_end),
                 _ = reconcile.tick() => {
                     self.reconcile(&log_end).await?;
                     self.status.evaluation(&self.evaluator.status());
@@ -257,6 +280,19 @@ impl Supervisor {
         self.failed.insert(connection.name.clone(), (connection, why));
     }
 
+    /// Whether a connection should be fetched and is not.
+    fn is_due(&self, connection: &Connection) -> bool {
+        let name = &connection.name;
+        // What ended needs an administrator, who signs in anew or switches it off and on again;
+        // either is seen as a change.
+        let ended = self.results.iter().any(|fetched| {
+            fetched.report.connection == *connection
+                && (self.once || fetched.ended == Ended::ReconnectNeeded)
+        });
+        let failed = self.failed.get(name).is_some_and(|(before, _)| before == connection);
+        connection.enabled && !ended && !failed && !self.tasks.contains_key(name)
+    }
+
     /// Starts what should run and does not, and stops what should not run and does.
     async fn reconcile(&mut self, log_end: &watch::Sender<u64>) -> Result<()> {
         self.collect().await?;
@@ -270,19 +306,20 @@ impl Supervisor {
             }
         }
         self.warn(&wanted);
-        for report in wanted {
-            let connection = report.connection;
-            let name = connection.name.clone();
-            // What ended needs an administrator, who signs in anew or switches it off and on again;
-            // either is seen as a change.
-            let ended = self.results.iter().any(|fetched| {
-                fetched.report.connection == connection
-                    && (self.once || fetched.ended == Ended::ReconnectNeeded)
-            });
-            let failed = self.failed.get(&name).is_some_and(|(before, _)| *before == connection);
-            if !connection.enabled || ended || failed || self.tasks.contains_key(&name) {
-                continue;
+        let due: Vec<Connection> = wanted
+            .into_iter()
+            .map(|report| report.connection)
+            .filter(|connection| self.is_due(connection))
+            .collect();
+        for connection in &due {
+            let adapter = self.plugins.adapter(&connection.app);
+            // All of them before the first fetch begins, which may be that of another app.
+            if adapter.is_ok_and(|adapter| adapter.description().directory) {
+                self.directory.expect(&connection.name);
             }
+        }
+        for connection in due {
+            let name = connection.name.clone();
             self.failed.remove(&name);
             let adapter = match self.plugins.adapter(&connection.app) {
                 Ok(adapter) => Arc::new(adapter.clone()),
@@ -295,6 +332,7 @@ impl Supervisor {
                 Fetch::new(tenant.clone(), name.clone(), adapter, when::now() - self.backfill);
             fetch.until_caught_up = self.once;
             fetch.log_end = Some(log_end.clone());
+            fetch.enricher = Arc::clone(&self.enricher);
             fetch.observer = self.status.observer();
             let (stop, stopped) = casbah_connect::stop();
             let connections = self.opened.connections.clone();
@@ -316,7 +354,6 @@ impl Supervisor {
             }
             for warning in report.warnings.iter().filter(|warning| !told.contains(warning)) {
                 tracing::warn!(connection = %name, remedy = warning.remedy, "{}", warning.reason);
-                self.status.trouble(name, &format!("{} ({})", warning.reason, warning.remedy));
             }
             self.warned.insert(name.clone(), report.warnings.clone());
         }
@@ -338,6 +375,45 @@ impl Supervisor {
                         tracing::warn!(connection = %name, %error, "its grant can't be kept alive");
                     }
                 }
+            }
+        });
+    }
+
+    /// Takes new databases, ranges and lists. Nothing waits for it: a database may be large.
+    fn reload(&self) {
+        let enricher = Arc::clone(&self.enricher);
+        tokio::task::spawn_blocking(move || match enricher.reload_changed() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("new sources of enrichment are in use"),
+            Err(errors) => {
+                tracing::warn!(
+                    "what enrichment had stays in use, a newer file is refused:\n{errors}"
+                );
+            }
+        });
+    }
+
+    /// Looks at the files of the directory. Nothing waits for it: they may be large.
+    fn look(&self, log_end: &watch::Sender<u64>) {
+        let (directory, files) = (Arc::clone(&self.directory), Arc::clone(&self.files));
+        let log_end = log_end.clone();
+        tokio::task::spawn_blocking(move || {
+            // Whoever is still at it will see everything.
+            let Ok(mut files) = files.try_lock() else { return };
+            match files.look(&directory) {
+                Ok(taken) => {
+                    if taken.changed > 0 {
+                        tracing::info!(
+                            changed = taken.changed,
+                            told = taken.told,
+                            "the directory has changed"
+                        );
+                    }
+                    if let Some(end) = taken.log_end {
+                        log_end.send_modify(|known| *known = end.max(*known));
+                    }
+                }
+                Err(error) => tracing::warn!("the directory stays as it is:\n{error:#}"),
             }
         });
     }
