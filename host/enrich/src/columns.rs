@@ -113,21 +113,12 @@ fn fill_addresses(batch: &mut Batch, addresses: &Distinct<AddressCells>, wanted:
     text(batch, "ip.category", word(|cells| cells.category), Keep::Said);
     text(batch, "ip.tags", word(|cells| cells.tags), Keep::Said);
     text(batch, "ip.lists", word(|cells| cells.lists), Keep::Said);
-    // A place is taken whole: from the organization, else from the app, else from a database.
-    let apps = said_by_app(batch, &["country", "region", "city"], &["latitude", "longitude"]);
+    let (countries, cities) = (word(|cells| cells.country), word(|cells| cells.city));
     let own = addresses.each(|cells| cells.place_is_own);
-    let place: Vec<Keep> = own
-        .iter()
-        .enumerate()
-        .map(|(row, &own)| match apps.get(row).copied().unwrap_or(false) {
-            _ if own => Keep::Nothing,
-            true => Keep::All,
-            false => Keep::Said,
-        })
-        .collect();
-    texts(batch, "country", word(|cells| cells.country), &place);
+    let place = places(batch, &countries, &cities, &own);
+    texts(batch, "country", countries, &place);
     texts(batch, "region", word(|cells| cells.region), &place);
-    texts(batch, "city", word(|cells| cells.city), &place);
+    texts(batch, "city", cities, &place);
     numbers(batch, "latitude", addresses.each(|cells| of(cells.position.map(|p| p.0))), &place);
     numbers(batch, "longitude", addresses.each(|cells| of(cells.position.map(|p| p.1))), &place);
     numbers(batch, "accuracy", addresses.each(|cells| of(cells.accuracy)), &place);
@@ -147,16 +138,32 @@ fn of(number: Option<f64>) -> f64 {
     number.unwrap_or(f64::NAN)
 }
 
-/// Rows of whose place the app itself says something.
-fn said_by_app(batch: &Batch, texts: &[&str], numbers: &[&str]) -> Vec<bool> {
-    let mut said = vec![false; batch.len()];
-    for ids in texts.iter().filter_map(|name| batch.text_ids(name)) {
-        said.iter_mut().zip(ids).for_each(|(said, &id)| *said |= id != 0);
+/// What becomes of each row's place. The organization's word stands alone; so does the app's, when it
+/// says coordinates or another country or city than was found: what was found would not fit it.
+fn places(batch: &Batch, countries: &[TextId], cities: &[TextId], own: &[bool]) -> Vec<Keep> {
+    let mut keep: Vec<Keep> =
+        own.iter().map(|&own| if own { Keep::Nothing } else { Keep::Said }).collect();
+    let mut stand_alone = |row: usize| {
+        if let Some(keep) = keep.get_mut(row).filter(|keep| **keep == Keep::Said) {
+            *keep = Keep::All;
+        }
+    };
+    for (name, found) in [("country", countries), ("city", cities)] {
+        let said = batch.text_ids(name).unwrap_or_default();
+        for (row, (&said, &found)) in said.iter().zip(found).enumerate() {
+            if said != 0 && said != found {
+                stand_alone(row);
+            }
+        }
     }
-    for values in numbers.iter().filter_map(|name| batch.numbers(name)) {
-        said.iter_mut().zip(values).for_each(|(said, value)| *said |= !value.is_nan());
+    for name in ["latitude", "longitude"] {
+        for (row, said) in batch.numbers(name).unwrap_or_default().iter().enumerate() {
+            if !said.is_nan() {
+                stand_alone(row);
+            }
+        }
     }
-    said
+    keep
 }
 
 /// What becomes of a cell that the app has filled.

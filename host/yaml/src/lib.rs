@@ -7,6 +7,8 @@
 mod fields;
 mod place;
 pub mod suggest;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use fields::{Fields, duration};

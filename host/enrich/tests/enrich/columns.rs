@@ -148,31 +148,44 @@ fn same(a: &Batch, b: &Batch) -> bool {
     text(a) == text(b)
 }
 
-/// A sign-in log says the place itself; only the organization's own word beats it.
+/// A sign-in log says the place itself; only the organization's own word beats it, and a database
+/// completes it only where they agree.
 #[test]
 fn what_the_app_says_stays_unless_the_organization_knows_better() {
-    let enricher = enricher();
     let mut builder = BatchBuilder::new();
-    for ip in ["81.2.69.142", "10.1.2.3", "81.2.69.142"] {
+    for (ip, country, city) in [
+        ("81.2.69.142", "FR", ""),
+        ("10.1.2.3", "FR", "Nice"),
+        ("81.2.69.142", "", ""),
+        ("81.2.69.142", "GB", ""),
+        ("81.2.69.142", "GB", "Leeds"),
+    ] {
         builder.begin_row();
         builder.text("ip", ip);
-        if builder.rows() < 3 {
-            builder.text("country", "FR");
+        builder.text("country", country);
+        builder.text("city", city);
+        if !country.is_empty() {
             builder.text("network.owner", "of the app");
         }
     }
+    builder.begin_row();
+    builder.text("ip", "81.2.69.142");
+    builder.number("latitude", 1.0);
     let mut batch = builder.finish();
-    enricher.enrich(&mut batch);
+    enricher().enrich(&mut batch);
     let row = |row: usize| {
         let texts =
             ["country", "city", "network.owner", "ip.category"].map(|name| batch.text(name, row));
-        (texts, number(&batch, "latitude", row).is_some())
+        (texts, number(&batch, "latitude", row))
     };
     // The database's London would not fit the app's France.
-    assert_eq!(row(0), (["FR", "", "of the app", ""], false));
-    assert_eq!(row(1), (["CH", "Zurich", "Acme AG", "corporate"], true));
-    assert_eq!(row(2).0[..2], ["GB", "London"]);
-    assert!(row(2).1);
+    assert_eq!(row(0), (["FR", "", "of the app", ""], None));
+    assert_eq!(row(1), (["CH", "Zurich", "Acme AG", "corporate"], Some(47.37)));
+    assert_eq!(row(2), (["GB", "London", "", ""], Some(51.5142)));
+    assert_eq!(row(3), (["GB", "London", "of the app", ""], Some(51.5142)));
+    assert_eq!(row(4), (["GB", "Leeds", "of the app", ""], None));
+    assert_eq!(row(5), (["", "", "", ""], Some(1.0)));
+    assert_eq!(number(&batch, "accuracy", 5), None, "it would be that of other coordinates");
 }
 
 /// A plugin's column of another type is its word; enrichment has nothing to add to it.
