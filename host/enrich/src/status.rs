@@ -8,7 +8,7 @@ use crate::sources::Sources;
 
 /// A database that is older than this is warned of: addresses change hands. Days.
 pub const OLD_DAYS: i64 = 45;
-/// The table of releases is warned of when nothing in it could be noticed any more that is newer. Days.
+/// A table of releases that is older than this is warned of. Days.
 const OLD_RELEASES_DAYS: i64 = 400;
 const DAY: i64 = 86_400_000;
 

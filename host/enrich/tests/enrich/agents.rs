@@ -157,6 +157,17 @@ fn outdated_is_a_matter_of_when_the_activity_happened() {
     insta::assert_snapshot!(facts.facts.last().unwrap().from, @"built-in table of releases of 2026-11-20: since 2025-01-22");
 }
 
+/// What came out after the table was made is never outdated, so an old table must be told of.
+#[test]
+fn an_old_table_of_releases_is_warned_of() {
+    let enricher = Enricher::none();
+    let built = enricher.status(0).sources[0].built.unwrap();
+    let day = 86_400_000;
+    assert_eq!(enricher.status(built + 400 * day).warnings().count(), 0);
+    let warnings: Vec<_> = enricher.status(built + 401 * day).warnings().collect();
+    insta::assert_snapshot!(warnings.join("\n"), @"built-in: the table of releases is 401 days old: newer versions are never outdated; a newer casbah has a newer table");
+}
+
 proptest::proptest! {
     /// Whatever a client says, it is taken apart: nothing panics, and nothing grows.
     #[test]
