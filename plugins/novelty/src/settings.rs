@@ -96,6 +96,22 @@ pub(crate) fn compile(policies: &[String]) -> Result<(Plan, Vec<Policy>), Vec<Pr
     settings::compile(policies, &KEYS, policy)
 }
 
+/// Whether what is judged is complete: learning must be over before what may still come.
+fn learning(settings: &mut Settings<'_>, learn: i64, lateness: Option<i64>) -> bool {
+    let Some(lateness) = lateness.filter(|&lateness| learn != 0 && learn < lateness) else {
+        return true;
+    };
+    settings.problem::<()>(
+        "learn",
+        format!(
+            "`learn` must be at least as long as `lateness`, which is {}\n\
+             hint: `learn: 0s` switches learning off",
+            spoken(lateness)
+        ),
+    );
+    false
+}
+
 /// Which mode is meant, before its details are read.
 #[derive(Clone, Copy, PartialEq)]
 enum Word {
@@ -112,21 +128,9 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     let forget = settings.duration("forget", DAY..=LONGEST, 90 * DAY);
     let population = settings.fields("population", &[]);
     let quiet = settings.quiet();
-    let (mode, value) = mode(settings)?;
-    if let (Some(learn), Some(lateness)) = (learn, lateness)
-        && learn != 0
-        && learn < lateness
-    {
-        settings.problem::<()>(
-            "learn",
-            format!(
-                "`learn` must be at least as long as `lateness`, which is {}\n\
-                 hint: `learn: 0s` switches learning off",
-                spoken(lateness)
-            ),
-        );
-        return None;
-    }
+    let mode = mode(settings);
+    let learn = learn.filter(|&learn| learning(settings, learn, lateness));
+    let (mode, value) = mode?;
     let line = line(settings, &mode);
     let (by, population) = (by?, population?);
     let keys = match &mode {

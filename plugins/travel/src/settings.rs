@@ -103,19 +103,7 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     let tags = settings.texts("ignore-tags", &IGNORED_TAGS);
     let learn = settings.duration("learn", 0..=365 * DAY, 7 * DAY);
     let lateness = settings.duration("lateness", 0..=LONGEST, DAY);
-    if let (Some(learn), Some(lateness)) = (learn, lateness)
-        && learn != 0
-        && learn < lateness
-    {
-        return settings.problem(
-            "learn",
-            format!(
-                "`learn` must be at least as long as `lateness`, which is {}\n\
-                 hint: `learn: 0s` switches learning off",
-                spoken(lateness)
-            ),
-        );
-    }
+    let learn = learn.filter(|&learn| learning(settings, learn, lateness));
     let (speed, distance) = (speed?, distance?);
     let span = (2.0 * distance / speed * HOUR as f64) as i64 - 1;
     Some(Policy {
@@ -135,4 +123,20 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
         lateness: lateness?,
         span: span.clamp(1000, HOUR),
     })
+}
+
+/// Whether what is judged is complete: learning must be over before what may still come.
+fn learning(settings: &mut Settings<'_>, learn: i64, lateness: Option<i64>) -> bool {
+    let Some(lateness) = lateness.filter(|&lateness| learn != 0 && learn < lateness) else {
+        return true;
+    };
+    settings.problem::<()>(
+        "learn",
+        format!(
+            "`learn` must be at least as long as `lateness`, which is {}\n\
+             hint: `learn: 0s` switches learning off",
+            spoken(lateness)
+        ),
+    );
+    false
 }

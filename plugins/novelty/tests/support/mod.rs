@@ -72,12 +72,16 @@ impl Run {
     }
 
     pub(crate) fn try_feed(&mut self, rows: &[Row]) -> Result<(), String> {
+        self.try_feed_batch(&batch(rows))
+    }
+
+    pub(crate) fn try_feed_batch(&mut self, batch: &Batch) -> Result<(), String> {
         let states = &self.states;
         let mut load = |keys: &[StateKey]| {
             keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
         };
         let (keys, outcome) =
-            self.detector.evaluate(&batch(rows), &mut load).map_err(|error| error.to_string())?;
+            self.detector.evaluate(batch, &mut load).map_err(|error| error.to_string())?;
         for (place, bytes) in outcome.changes {
             self.states.insert(keys[place as usize].clone(), bytes);
         }

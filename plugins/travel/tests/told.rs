@@ -1,0 +1,233 @@
+//! What people are told: findings, and what is wrong with settings; what is kept quiet about; and what
+//! becomes of bytes that nobody wrote.
+
+mod support;
+
+use casbah_plugin::Detector;
+use casbah_travel::Travel;
+use support::*;
+
+const ANA: &str = "ana@example.com";
+
+/// Ten days at home.
+fn at_home() -> Vec<Row> {
+    (0..10).map(|day| row(MONDAY + day * DAY + 9 * HOUR, ANA, BERLIN)).collect()
+}
+
+/// Half an hour after the last of them.
+const THEN: i64 = MONDAY + 9 * DAY + 9 * HOUR + HOUR / 2;
+
+fn run(more: &str, rows: &[Row]) -> Run {
+    let mut run = Run::new(more);
+    run.feed(&at_home());
+    run.feed(rows);
+    run
+}
+
+fn told(run: &Run) -> String {
+    let mut text = String::new();
+    for finding in &run.findings {
+        text.push_str(&format!("{} ({} activities)\n", finding.summary, finding.evidence.len()));
+        for (name, value) in &finding.details {
+            text.push_str(&format!("  {name}: {value}\n"));
+        }
+    }
+    text
+}
+
+#[test]
+fn both_ends_are_told() {
+    let mut there = row(THEN, ANA, NEW_YORK);
+    there.ip = "203.0.113.9".to_owned();
+    insta::assert_snapshot!(told(&run("", &[there])), @r"
+    ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in New York, US (US Telecom, 203.0.113.9) at 2026-01-14T09:30:00Z: at least 6,316 km in 30 minutes takes 12,633 km/h, usually at most 900; accuracy 20 and 50 km; learned from 9 days (2 activities)
+      observed: 12,633 km/h
+      expected: at most 900 km/h
+      distance-km: 6316
+      minutes: 30
+      from: Berlin, DE
+      from-time: 2026-01-14T09:00:00Z
+      from-network: DE Telecom
+      from-ip: 198.51.0.7
+      from-accuracy-km: 20
+      to: New York, US
+      to-time: 2026-01-14T09:30:00Z
+      to-network: US Telecom
+      to-ip: 203.0.113.9
+      to-accuracy-km: 50
+      countries: DE, US
+      kinds: login
+      learned-days: 9
+      learned-since: 2026-01-05T09:00:00Z
+    ");
+}
+
+/// What comes late makes the pair as well, and the earlier end is told first.
+#[test]
+fn late_news_make_the_pair() {
+    let rows = [row(THEN + 3 * HOUR, ANA, BERLIN), row(THEN + HOUR, ANA, TOKYO)];
+    let run = run("", &rows);
+    insta::assert_snapshot!(run.findings[0].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in Tokyo, JP (JP Telecom, 198.51.5.7) at 2026-01-14T10:30:00Z: at least 8,797 km in 90 minutes takes 5,865 km/h, usually at most 900; accuracy 20 and 100 km; learned from 9 days");
+    assert_eq!(run.alerts().len(), 1);
+}
+
+/// Only the country is known: it may be anywhere in it.
+#[test]
+fn a_country_stands_for_a_place_where_nothing_more_is_known() {
+    let unknown = |country| Spot { country, city: "", at: None, accuracy: 0.0 };
+    let run = run("", &[row(THEN, ANA, unknown("JP"))]);
+    insta::assert_snapshot!(run.findings[0].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in JP (JP Telecom, 198.51.99.7) at 2026-01-14T09:30:00Z: at least 8,214 km in 30 minutes takes 16,427 km/h, usually at most 900; accuracy 20 and 530 km; learned from 9 days");
+    // From Portugal to Norway it may be too near; an unknown code is no place.
+    let mut run = Run::new("");
+    run.feed(&[
+        row(MONDAY, ANA, LISBON),
+        row(THEN, ANA, unknown("PT")),
+        row(THEN, ANA, unknown("ZZ")),
+        row(THEN, ANA, unknown("USA")),
+    ]);
+    assert_eq!(run.findings, []);
+}
+
+/// Each way of keeping quiet, at each sensitivity.
+#[test]
+fn what_is_kept_quiet_about() {
+    let (there, corporate) = (row(THEN, ANA, NEW_YORK), |mut row: Row| {
+        row.category = "corporate";
+        row
+    });
+    let alerts = |more: &str, before: &[Row], row: &Row| {
+        let mut run = Run::new(more);
+        let mut rows = at_home();
+        rows.extend_from_slice(before);
+        rows.sort_by_key(|row| row.time);
+        run.feed(&rows);
+        let found = run.findings.len();
+        run.feed(std::slice::from_ref(row));
+        run.findings.len() - found
+    };
+    let each = |before: &[Row], row: &Row| {
+        ["low", "medium", "high"]
+            .map(|level| alerts(&format!(r#""sensitivity": "{level}""#), before, row))
+    };
+    assert_eq!(each(&[], &there), [1, 1, 1]);
+    // Common to the person: three days in the last week.
+    let own: Vec<Row> =
+        (2..5).map(|day| row(MONDAY + day * DAY + 21 * HOUR, ANA, NEW_YORK)).collect();
+    assert_eq!(each(&own, &there), [0, 0, 1]);
+    assert_eq!(each(&own[..2], &there), [1, 1, 1]);
+    // The organization's own range at one end: home is common, so there is no stranger in it.
+    assert_eq!(each(&[], &corporate(there.clone())), [0, 0, 1]);
+    // Colleagues come from the same block of addresses.
+    let colleagues: Vec<Row> =
+        (0..5).map(|n| row(MONDAY + 2 * DAY, &format!("colleague-{n}"), NEW_YORK)).collect();
+    assert_eq!(each(&colleagues, &there), [0, 0, 1]);
+    assert_eq!(each(&colleagues[..4], &there), [1, 1, 1]);
+    // Colleagues come from the same country, through other addresses.
+    let mut elsewhere = there.clone();
+    elsewhere.ip = "192.0.2.1".to_owned();
+    assert_eq!(each(&colleagues, &elsewhere), [0, 1, 1]);
+    // Addresses that say nothing of a place.
+    for (category, tags) in [("vpn", ""), ("cloud-provider", ""), ("", "x,relay"), ("", "hosting")]
+    {
+        let mut nowhere = there.clone();
+        (nowhere.category, nowhere.tags) = (category, tags);
+        assert_eq!(each(&[], &nowhere), [0, 0, 0]);
+    }
+    // Neighbours, and what is too near or too slow.
+    assert_eq!(each(&[], &row(THEN, ANA, PARIS)), [0, 0, 0]);
+    assert_eq!(each(&[], &row(THEN + 8 * HOUR, ANA, NEW_YORK)), [0, 0, 0]);
+    // Somebody new.
+    assert_eq!(alerts(r#""learn": "30d""#, &[], &there), 0);
+}
+
+fn problems(more: &str) -> String {
+    let problems = Travel::configure(&[settings(more)]).err().unwrap();
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    insta::assert_snapshot!(problems(r#""sped": 900"#), @r"
+    /sped: `sped` is not a setting of this detector
+    hint: did you mean `speed`?
+    ");
+    insta::assert_snapshot!(problems(r#""speed": 20, "distance": "far", "within": "8d", "common-days": 0"#), @r"
+    /within: `8d` is too long; at most `7d`
+
+    /speed: `speed` must be a number from 100 to 5000, not `20`
+
+    /distance: `distance` must be a number from 50 to 20000, not `far`
+
+    /common-days: `common-days` must be an integer from 1 to 8, not `0`
+    ");
+    insta::assert_snapshot!(problems(r#""learn": "2h", "sensitivity": "max""#), @r"
+    /sensitivity: `max` is not a value of `sensitivity`
+    hint: use one of `low`, `medium`, `high`
+
+    /learn: `learn` must be at least as long as `lateness`, which is 1 day
+    hint: `learn: 0s` switches learning off
+    ");
+    insta::assert_snapshot!(problems(r#""learn": "2h""#), @r"
+    /learn: `learn` must be at least as long as `lateness`, which is 1 day
+    hint: `learn: 0s` switches learning off
+    ");
+    insta::assert_snapshot!(problems(r#""group": ["country"], "ignore-tags": [""]"#), @r"
+    /group/0: alerts can't be grouped by `country`: activities are counted by `person`
+    hint: add `country` to `by`, or group by what is counted by
+
+    /ignore-tags/0: the empty text stands for nothing
+    ");
+}
+
+/// The schema describes every setting, so that forms and editors can tell what it is for.
+#[test]
+fn every_setting_is_described() {
+    let schema = Travel::describe().settings;
+    for (name, property) in schema["properties"].as_object().unwrap() {
+        assert!(property["description"].is_string(), "{name}");
+    }
+}
+
+/// A state that was not written by this detector is an error, never a panic or a guess; and one that
+/// was cut or changed does no harm.
+#[test]
+fn foreign_states_are_refused() {
+    let mut run = run("", &[row(THEN, ANA, NEW_YORK)]);
+    let next = [row(THEN + HOUR, ANA, BERLIN)];
+    for (key, good) in run.states.clone() {
+        for bad in [&[9, 1, 2][..], &good[..good.len() - 1], &[0xff; 40]] {
+            run.states.insert(key.clone(), bad.to_vec());
+            if let Err(message) = run.try_feed(&batch(&next)) {
+                assert!(message.contains("can't be read"), "{message}");
+            }
+        }
+        for place in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[place] ^= 1 << bit;
+                run.states.insert(key.clone(), bad);
+                let _read_or_refused = run.try_feed(&batch(&next));
+            }
+        }
+        run.states.insert(key, good);
+    }
+}
+
+/// The stated size: a person who works ten hours a day in one place, with another at weekends.
+#[test]
+fn a_common_person_takes_few_bytes() {
+    let mut run = Run::new("");
+    let mut rows = Vec::new();
+    for day in 0..60 {
+        for minute in 0..60 {
+            let spot = if day % 7 < 5 { BERLIN } else { MUNICH };
+            rows.push(row(MONDAY + day * DAY + 8 * HOUR + minute * 600_000, ANA, spot));
+        }
+    }
+    run.feed(&arrived(rows));
+    let sizes: Vec<usize> =
+        run.states.iter().filter(|(key, _)| key.key == ANA).map(|(_, bytes)| bytes.len()).collect();
+    assert_eq!(sizes.len(), 1);
+    assert!(sizes[0] <= 250, "{sizes:?}");
+    println!("{sizes:?}");
+}
