@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{Source, note};
 use crate::error::{ConnectError, ConnectErrorKind};
-use crate::watch::{self, Lost, Warning};
+use crate::watch::{self, Lost, Warning, WarningKind};
 
 /// Format of the records here. A record of a higher one is refused.
 const FORMAT: u32 = 1;
@@ -276,13 +276,15 @@ impl ConnectionReport {
         connection: Connection,
         status: Status,
         tested: Option<Trouble>,
-        warnings: Vec<Warning>,
+        mut warnings: Vec<Warning>,
     ) -> Self {
         // What a test found is over once something was fetched.
         let tested =
             tested.filter(|trouble| status.last_success.is_none_or(|at| at < trouble.since));
         let trouble =
             status.trouble().into_iter().chain(&tested).max_by_key(|trouble| trouble.state);
+        // Nobody answers well who refuses.
+        warnings.retain(|warning| trouble.is_none() || warning.kind != WarningKind::Empty);
         let (state, reason, remedy) = match trouble {
             _ if !connection.enabled => {
                 let mut reason = "it is switched off".to_owned();

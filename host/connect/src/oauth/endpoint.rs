@@ -38,6 +38,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A life longer than this is taken for this: ten years.
 const LONGEST_LIFE: f64 = 10.0 * 365.0 * 86_400.0;
 
+/// What is tried when a token is renewed, in words.
+pub(super) const REFRESH: &str = "refresh of the token";
+
 /// What an assertion is called (RFC 7523 section 2.2).
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -376,7 +379,10 @@ impl TokenFailure {
                 ConnectErrorKind::Configuration,
                 "check client id, client secret and scopes against those registered with the app",
             ),
-            Class::Busy => (ConnectErrorKind::Busy, "it is tried again by itself"),
+            Class::Busy if doing == REFRESH => {
+                (ConnectErrorKind::Busy, "it is tried again by itself")
+            }
+            Class::Busy => (ConnectErrorKind::Busy, "try again in a while, or check the network"),
             Class::Unclear => (ConnectErrorKind::Network, "check the network to the app"),
             Class::Malformed => (
                 ConnectErrorKind::Malformed,
@@ -386,7 +392,11 @@ impl TokenFailure {
                 (ConnectErrorKind::Configuration, "check the region, client id and client secret")
             }
         };
-        ConnectError::new(kind, format!("{title} at `{host}` refused the {doing}: {message}"))
+        let did = match class {
+            Class::Busy | Class::Unclear => "did not carry out",
+            _ => "refused",
+        };
+        ConnectError::new(kind, format!("{title} at `{host}` {did} the {doing}: {message}"))
             .hint(hint)
             .after(retry_after)
     }

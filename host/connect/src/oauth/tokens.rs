@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-use super::endpoint::{Class, PATIENCE, TokenEndpoint};
+use super::endpoint::{Class, PATIENCE, REFRESH, TokenEndpoint};
 use super::{ClientCredentials, Grant, Server};
 use crate::client::Http;
 use crate::clock::Clock;
@@ -446,7 +446,7 @@ impl Inner {
                     }
                     _ => None,
                 };
-                let error = failure.into_error(server, "refresh of the token");
+                let error = failure.into_error(server, REFRESH);
                 Err(match hint {
                     Some(hint) => error.hint(hint),
                     None => error,

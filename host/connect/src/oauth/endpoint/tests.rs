@@ -288,19 +288,19 @@ async fn what_is_no_token_is_an_error_whatever_the_status() {
     Toy at `127.0.0.1` refused the refresh: it sent something that is not JSON with status 400
     hint: check the region, client id and client secret
     --
-    Toy at `127.0.0.1` refused the refresh: it sent something that is not JSON with status 429
-    hint: it is tried again by itself
+    Toy at `127.0.0.1` did not carry out the refresh: it sent something that is not JSON with status 429
+    hint: try again in a while, or check the network
     --
-    Toy at `127.0.0.1` refused the refresh: it sent something that is not JSON with status 503
-    hint: it is tried again by itself
+    Toy at `127.0.0.1` did not carry out the refresh: it sent something that is not JSON with status 503
+    hint: try again in a while, or check the network
     --
-    Toy at `127.0.0.1` refused the refresh: temporarily_unavailable
-    hint: it is tried again by itself
+    Toy at `127.0.0.1` did not carry out the refresh: temporarily_unavailable
+    hint: try again in a while, or check the network
     --
-    Toy at `127.0.0.1` refused the refresh: it sent something that is not JSON with status 502
+    Toy at `127.0.0.1` did not carry out the refresh: it sent something that is not JSON with status 502
     hint: check the network to the app
     --
-    Toy at `127.0.0.1` refused the refresh: oops, code 4000
+    Toy at `127.0.0.1` did not carry out the refresh: oops, code 4000
     hint: check the network to the app
     ");
     assert_eq!(
