@@ -297,7 +297,9 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
     let email = report.fact(facts::ACCOUNT_EMAIL).to_owned();
     let id = report.fact(facts::ACCOUNT_ID).to_owned();
     let organization = report.fact(facts::ORGANIZATION_NAME).to_owned();
-    let knows_me = !email.is_empty() || !id.is_empty();
+    let is_account = !email.is_empty() || !id.is_empty();
+    // An application may be let in without an account of its own.
+    let knows_me = is_account || !organization.is_empty();
     if matches!(broken, Some(Broken::Budget)) {
         report.add(
             if knows_me { "activities" } else { "sign-in" },
@@ -335,6 +337,7 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
     });
     if knows_me {
         let who = match (email.is_empty(), organization.is_empty()) {
+            (true, false) if id.is_empty() => format!("an application of {organization}"),
             (false, false) => format!("{email}, of {organization}"),
             (false, true) => email,
             (true, false) => format!("account {id}, of {organization}"),
@@ -361,6 +364,7 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
         return;
     }
     match report.fact(facts::ACCOUNT_ADMIN) {
+        "" if knows_me && !is_account => {}
         "true" => {
             report.add("administrator", Outcome::Passed, "the account is an administrator", "")
         }
@@ -372,6 +376,7 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
         ),
         _ => report.add("administrator", Outcome::Unknown, format!("{title} does not tell"), ""),
     }
+    let limitation = report.fact(facts::LIMITATION).to_owned();
     match (failed.as_deref(), report.fact(facts::MAY_READ_ACTIVITIES)) {
         (None, "true") => report.add("activities", Outcome::Passed, "activities can be read", ""),
         (None, "false") => report.add(
@@ -380,6 +385,9 @@ fn judge(report: &mut CheckReport, title: &str, broken: Option<Broken>) {
             "activities can't be read",
             "check the rights of the account and the plan of the organization",
         ),
+        (None, _) if !limitation.is_empty() => {
+            report.add("activities", Outcome::Warning, limitation, "");
+        }
         (None, _) => report.add("activities", Outcome::Unknown, "it was not tried", ""),
         (Some(_), _) => report.add(
             "activities",

@@ -286,6 +286,8 @@ pub mod facts {
     pub const ORGANIZATION_NAME: &str = "organization.name";
     /// `true` when reading activities was tried and allowed.
     pub const MAY_READ_ACTIVITIES: &str = "may-read-activities";
+    /// What can't be read although nothing is wrong, for people: something was not bought, say.
+    pub const LIMITATION: &str = "limitation";
 }
 
 /// Why there is no page.

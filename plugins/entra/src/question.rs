@@ -41,9 +41,6 @@ impl Question {
 /// Groups that a test asks for at most.
 const MOST_GROUPS: usize = 12;
 
-/// What the app can't do for us; a name of our own among the facts.
-const SIGN_INS: &str = "sign-ins";
-
 /// The next request.
 pub(crate) fn plan(request: &PlanRequest, settings: &Settings) -> HttpRequest {
     match Question::of(request) {
@@ -120,8 +117,8 @@ pub(crate) fn refused(
             Ok(page(question, settings, Vec::new()))
         }
         Question::SignIns if failure::is_unlicensed(&failure) => {
-            let why = "not available: they need Entra ID P1 or P2".to_owned();
-            Ok(page(question, settings, vec![(SIGN_INS.to_owned(), why)]))
+            let why = "sign-ins can't be read: that needs Entra ID P1 or P2; the rest works";
+            Ok(page(question, settings, vec![(facts::LIMITATION.to_owned(), why.to_owned())]))
         }
         Question::Group(at) if response.status == 404 => {
             let group = settings.groups.get(at).map(String::as_str).unwrap_or_default();

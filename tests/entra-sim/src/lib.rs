@@ -29,7 +29,7 @@ mod world;
 pub use error::Error;
 pub use fault::{FAULTS, Fault, Setting};
 pub use people::{Change, Person, What, terminated};
-pub use server::{Config, Counters, Live, PERMISSIONS, Sim};
+pub use server::{Account, Config, Counters, Live, PERMISSIONS, Sim};
 pub use sign_in::{APPS, Addresses, Incident};
 pub use smartsheet_sim::When;
 pub use world::{Plan, World};

@@ -33,7 +33,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Write the sign-in log to a file, without a server.
-    Write(WriteOut),
+    Write(Box<WriteOut>),
     /// List the faults that can be switched on.
     Faults,
 }

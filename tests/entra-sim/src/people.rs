@@ -263,7 +263,7 @@ impl Directory {
     /// Plans changes before anybody looks; each is seen when it happens.
     pub(crate) fn plan(&mut self, changes: &[Change], default: i64) -> Result<(), Error> {
         for change in changes {
-            let time = change.time.unwrap_or(default);
+            let time = change.time.unwrap_or(default).div_euclid(1000) * 1000;
             let person = self.known(change)?;
             self.changes.push(Happened { seen: time, time, person, what: change.what });
         }
@@ -279,7 +279,8 @@ impl Directory {
         visible: usize,
     ) -> Result<(), Error> {
         let person = self.known(change)?;
-        let time = change.time.unwrap_or(now);
+        // Graph's times have no fractions.
+        let time = change.time.unwrap_or(now).div_euclid(1000) * 1000;
         let happened = Happened { seen: now, time, person, what: change.what };
         self.changes.insert(visible.min(self.changes.len()), happened);
         Ok(())
@@ -413,10 +414,10 @@ mod tests {
         directory
             .plan(
                 &[
-                    change(What::Delete, 3),
-                    change(What::Disable, 1),
-                    change(What::Restore, 5),
-                    change(What::Purge, 7),
+                    change(What::Delete, 3_000),
+                    change(What::Disable, 1_000),
+                    change(What::Restore, 5_000),
+                    change(What::Purge, 7_000),
                 ],
                 0,
             )
@@ -432,15 +433,18 @@ mod tests {
             [
                 (present, true),
                 (present, false),
-                (There::Deleted(3), false),
+                (There::Deleted(3_000), false),
                 (present, false),
                 (There::Purged, false)
             ]
         );
-        assert_eq!((directory.visible(0), directory.visible(4), directory.visible(9)), (0, 2, 4));
+        assert_eq!(
+            (directory.visible(0), directory.visible(4_000), directory.visible(9_000)),
+            (0, 2, 4)
+        );
         assert_eq!(directory.touched(0, 4), [person]);
         // Late news take their place behind what could be seen.
-        directory.change(&change(What::Enable, 0), 4, directory.visible(4)).unwrap();
+        directory.change(&change(What::Enable, 0), 4_000, directory.visible(4_000)).unwrap();
         assert_eq!(directory.changes()[2].what, What::Enable);
     }
 }

@@ -48,7 +48,8 @@ impl Answer {
 
     /// The envelope of the token end point.
     pub(crate) fn refusal(status: u16, error: &str, number: u32, words: &str) -> Self {
-        let id = super::secret(8);
+        // Always the same, so that messages can be compared.
+        let id = "00000000-0000-4000-8000-00000000aadc";
         let description = format!(
             "AADSTS{number}: {words} Trace ID: {id} Correlation ID: {id} Timestamp: 2026-11-20 10:00:00Z"
         );

@@ -12,7 +12,7 @@ use super::query::Parameters;
 use super::{Shared, lock};
 use crate::error::Error;
 use crate::fault::Setting;
-use crate::people::{Change, There};
+use crate::people::Change;
 
 /// Answers a request below `/control/`.
 pub(super) fn control(
@@ -28,7 +28,7 @@ pub(super) fn control(
         "state" if get => state(shared),
         "counters" if get => Answer::of(&shared.counters()),
         "incidents" if get => Answer::of(&world.incidents()),
-        "users" if get => users(shared),
+        "users" if get => Answer::of(&shared.accounts()),
         "changes" if get => changes(shared),
         "changes" if post => answer(change(shared, body)),
         "ids" if get => Answer::of(&world.sign_in_ids(given.get("all").is_some())),
@@ -76,27 +76,6 @@ fn state(shared: &Shared) -> Answer {
         "end": world.company().plan.end,
         "now": shared.now(),
     }))
-}
-
-/// Everybody with the state that can be seen now.
-fn users(shared: &Shared) -> Answer {
-    let directory = lock(&shared.directory);
-    let states = directory.states(shared.visible(&directory));
-    let users = &shared.config.world.company().users;
-    let list = directory.people.iter().zip(states).map(|(person, state)| {
-        let there = match state.there {
-            There::Unborn => "unborn",
-            There::Present if state.enabled => "active",
-            There::Present => "disabled",
-            There::Deleted(_) => "deleted",
-            There::Purged => "purged",
-        };
-        let user = users.get(person.place);
-        json!({"id": person.id, "email": user.map(|user| user.email.as_str()),
-            "principal": person.principal, "mail": person.mail, "guest": person.guest,
-            "role": user.map(|user| format!("{:?}", user.role)), "state": there, "leaves": state.leaves})
-    });
-    Answer::value(&Value::Array(list.collect()))
 }
 
 /// Every change, those still to come included.

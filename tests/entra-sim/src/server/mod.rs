@@ -30,7 +30,7 @@ use self::query::Parameters;
 use self::token::Book;
 use crate::error::Error;
 use crate::fault::{self, Faults, Setting};
-use crate::people::{Change, Directory};
+use crate::people::{Change, Directory, There};
 use crate::world::World;
 
 /// Permissions that the application can have.
@@ -124,6 +124,27 @@ pub struct Counters {
     pub sign_ins: u64,
     /// Tokens given out.
     pub tokens: u64,
+}
+
+/// Somebody in the directory, and the state of the account.
+#[derive(Clone, Debug, Serialize)]
+pub struct Account {
+    /// Object id.
+    pub id: String,
+    /// E-mail address in the company, in lower case.
+    pub email: String,
+    /// Sign-in name.
+    pub principal: String,
+    /// Whether it is a guest.
+    pub guest: bool,
+    /// What they do in the company.
+    pub role: String,
+    /// unborn, active, disabled, deleted or purged.
+    pub state: String,
+    /// Since when it is deleted, ms since 1970.
+    pub since: Option<i64>,
+    /// When its person leaves, ms since 1970.
+    pub leaves: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -251,6 +272,11 @@ impl Sim {
         self.shared.change(change)
     }
 
+    /// Everybody in the directory with the state that can be seen now.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.shared.accounts()
+    }
+
     /// Switches a fault on or changes it, as on the command line, e.g. `reset=0.1`.
     ///
     /// # Errors
@@ -331,6 +357,37 @@ impl Shared {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
+    }
+
+    fn accounts(&self) -> Vec<Account> {
+        let directory = lock(&self.directory);
+        let states = directory.states(self.visible(&directory));
+        let users = &self.config.world.company().users;
+        directory
+            .people
+            .iter()
+            .zip(states)
+            .map(|(person, state)| {
+                let user = users.get(person.place);
+                let (there, since) = match state.there {
+                    There::Unborn => ("unborn", None),
+                    There::Present if state.enabled => ("active", None),
+                    There::Present => ("disabled", None),
+                    There::Deleted(since) => ("deleted", Some(since)),
+                    There::Purged => ("purged", None),
+                };
+                Account {
+                    id: person.id.clone(),
+                    email: user.map(|user| user.email.to_lowercase()).unwrap_or_default(),
+                    principal: person.principal.clone(),
+                    guest: person.guest,
+                    role: user.map(|user| format!("{:?}", user.role)).unwrap_or_default(),
+                    state: there.to_owned(),
+                    since,
+                    leaves: state.leaves,
+                }
+            })
+            .collect()
     }
 
     fn change(&self, change: &Change) -> Result<(), Error> {
