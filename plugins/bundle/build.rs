@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const ADAPTERS: &[&str] = &["smartsheet", "netdocuments", "entra"];
-const DETECTORS: &[&str] = &["activity"];
+const DETECTORS: &[&str] =
+    &["activity", "lifecycle", "novelty", "reputation", "travel", "volume"];
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;

@@ -78,8 +78,9 @@ impl Calibration {
     pub fn line_for(&self, budget: f64) -> Line {
         let within = (0..=self.scores.len()).rev().find(|&count| self.rate(count) <= budget);
         let mut count = within.unwrap_or(0);
-        // Equal scores are on the same side of any line.
-        let up = |score: f64| (score * 100.0).floor() / 100.0 + 0.01;
+        // Equal scores are on the same side of any line. What is a hundredth but for the way floats
+        // are kept counts as one.
+        let up = |score: f64| ((score * 100.0 + 1e-6).floor() + 1.0) / 100.0;
         let line = match self.scores.get(count) {
             Some(&first_out) => up(first_out),
             // Everything is within the budget: the line is just below the lowest.

@@ -97,7 +97,10 @@ impl Planter<'_> {
                 continue;
             }
             let day = random.random_range(first..company.days - 1);
-            let free = self.taken.iter().all(|&(other, at)| other != who || (day - at).abs() > 4);
+            // Somebody who was away for long can come back only once.
+            let apart = if person.away.is_some() { company.days } else { 4 };
+            let free =
+                self.taken.iter().all(|&(other, at)| other != who || (day - at).abs() > apart);
             if free && matches!(day.rem_euclid(7), 0..5) && fits(company, who, day) {
                 self.taken.push((who, day));
                 return Some((who, day));
@@ -130,6 +133,11 @@ impl Planter<'_> {
         self.company.people.get(who as usize).map(|person| person.office)
     }
 
+    /// A number for something that nobody else has.
+    fn strange(&self) -> u32 {
+        self.labels.len() as u32 + 1
+    }
+
     /// Many acts of one kind within a few hours. Returns when the last was.
     fn burst(
         &mut self,
@@ -141,11 +149,13 @@ impl Planter<'_> {
         random: &mut impl Rng,
     ) -> i64 {
         let place = self.usual_place(who);
+        let strange = self.strange();
         for number in 0..count {
             let behalf = (what == What::Impersonate).then(|| self.company.other(who, random));
             let object = 50_000 + number as u32;
             let event = act(who, what, start + number * span / count, object, behalf);
-            self.events.push(Event { place, ..event });
+            let strange = if what == What::RareAdministration { strange } else { 0 };
+            self.events.push(Event { place, strange, ..event });
         }
         start + span
     }
@@ -205,17 +215,14 @@ impl Planter<'_> {
             }
             "infrequent-country" => {
                 let place = STRANGE.get(pick(STRANGE.len(), random)).copied();
-                self.visit(who, start + 9 * HOUR, place, of([1, 5, 20]), false)
+                self.visit(who, start + 9 * HOUR, place, of([1, 5, 20]), 0)
             }
-            "anonymous-address" => {
-                self.visit(who, start + 9 * HOUR, Some(TOR), of([1, 5, 20]), false)
-            }
-            "suspicious-address" => {
-                self.visit(who, start + 9 * HOUR, Some(BAD), of([1, 5, 20]), false)
-            }
+            "anonymous-address" => self.visit(who, start + 9 * HOUR, Some(TOR), of([1, 5, 20]), 0),
+            "suspicious-address" => self.visit(who, start + 9 * HOUR, Some(BAD), of([1, 5, 20]), 0),
             "new-client" => {
                 let place = self.usual_place(who);
-                self.visit(who, start, place, of([1, 5, 20]), true)
+                let client = self.strange();
+                self.visit(who, start, place, of([1, 5, 20]), client)
             }
             "impossible-travel" => self.travel(who, start, strength, random),
             "unusual-admin-action" => {
@@ -223,7 +230,7 @@ impl Planter<'_> {
             }
             "inactive-account" => {
                 let place = self.usual_place(who);
-                self.visit(who, start, place, of([1, 5, 20]), false)
+                self.visit(who, start, place, of([1, 5, 20]), 0)
             }
             "new-admin" => self.burst(who, What::GrantAdmin, of([1, 3, 10]), start, HOUR, random),
             _ => return,
@@ -239,12 +246,12 @@ impl Planter<'_> {
         start: i64,
         place: Option<Place>,
         acts: i64,
-        strange_client: bool,
+        strange: u32,
     ) -> i64 {
         for number in 0..=acts {
             let what = if number == 0 { What::Login } else { What::View };
             let event = act(who, what, start + number * 90_000, number as u32, None);
-            self.events.push(Event { place, strange_client, ..event });
+            self.events.push(Event { place, strange, ..event });
         }
         start + acts * 90_000
     }
@@ -257,12 +264,16 @@ impl Planter<'_> {
             1 => (4000.0, 9000.0, 1.5),
             _ => (7000.0, 20_000.0, 0.5),
         };
-        let fits = |place: &&Place| (near..far).contains(&here.distance(place));
+        // Next door is no travel, whatever the distance.
+        let next_door =
+            |place: &Place| matches!((here.country, place.country), ("US" | "CA", "MX"));
+        let fits =
+            |place: &&Place| (near..far).contains(&here.distance(place)) && !next_door(place);
         let places: Vec<Place> = TRIPS.iter().chain(&STRANGE).filter(fits).copied().collect();
         let there = places.get(pick(places.len(), random)).copied().or(STRANGE.first().copied());
-        self.visit(who, start, Some(here), 2, false);
+        self.visit(who, start, Some(here), 2, 0);
         let then = start + (hours * HOUR as f64) as i64;
-        self.visit(who, then, there, 3, false)
+        self.visit(who, then, there, 3, 0)
     }
 
     /// Somebody who has left comes back: hours, days, or a week later.
@@ -280,7 +291,7 @@ impl Planter<'_> {
         // Gone by eight in the morning after the last day, at the latest; then the grace has passed.
         let start = START + (last + 1 + days) * DAY + 34 * HOUR;
         let place = self.usual_place(who);
-        let end = self.visit(who, start, place, 4, false);
+        let end = self.visit(who, start, place, 4, 0);
         self.label(
             "terminated-user",
             STRENGTHS.get(strength).copied().unwrap_or_default(),
@@ -329,8 +340,10 @@ impl Planter<'_> {
         if let Some((who, day)) = self.victim(random, working) {
             let start = self.at_work(who, day, 0);
             let here = self.usual_place(who);
-            self.visit(who, start, here, 1, false);
-            let end = self.visit(who, start + 26 * HOUR, TRIPS.get(2).copied(), 3, false);
+            let away = start - HOUR..start + 50 * HOUR;
+            self.events.retain(|event| event.who != who || !away.contains(&event.time));
+            self.visit(who, start, here, 1, 0);
+            let end = self.visit(who, start + 26 * HOUR, TRIPS.get(2).copied(), 3, 0);
             self.label("impossible-travel", NEAR_MISS, who, start, end);
         }
         // Deleted by mistake, restored, and then at work again.

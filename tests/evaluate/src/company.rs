@@ -58,6 +58,8 @@ impl Person {
         day >= self.joins
             && self.leaves.is_none_or(|last| day <= last)
             && !self.away.is_some_and(|(from, to)| (from..to).contains(&day))
+            // The days on which they travel.
+            && !self.trips.iter().any(|&(from, to, _)| day == from - 1 || day == to)
     }
 
     fn trip(&self, day: i64) -> Option<Place> {
@@ -243,7 +245,7 @@ pub(crate) fn act(who: u32, what: What, time: i64, object: u32, behalf: Option<u
         place: None,
         behalf,
         state: None,
-        strange_client: false,
+        strange: 0,
     }
 }
 
@@ -301,7 +303,6 @@ fn person(at: usize, size: usize, days: i64, offices: usize, random: &mut Pcg64M
         while day + 8 < days {
             let stay = random.random_range(2..7);
             let to = TRIPS.get(pick(TRIPS.len(), random)).copied().unwrap_or(office);
-            // A day is spent on the way out, another on the way back.
             trips.push((day, day + stay, to));
             day += stay + random.random_range(8..25);
         }

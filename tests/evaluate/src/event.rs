@@ -22,8 +22,8 @@ pub(crate) struct Event {
     pub(crate) behalf: Option<u32>,
     /// What the directory says of the person, for news of it: state and since when.
     pub(crate) state: Option<(&'static str, i64)>,
-    /// Another client than the person's own.
-    pub(crate) strange_client: bool,
+    /// Number of a client or action that nobody else has; 0 for the usual one.
+    pub(crate) strange: u32,
 }
 
 /// What was done.
@@ -80,8 +80,12 @@ fn row(builder: &mut BatchBuilder, company: &Company, event: &Event) {
     builder.text("id", &format!("{}-{}-{number}", event.received, event.who));
     builder.integer("time", event.time);
     builder.integer("received", event.received);
-    for (name, value) in [("app", app), ("connection", app), ("kind", kind), ("action", action)] {
+    for (name, value) in [("app", app), ("connection", app), ("kind", kind)] {
         builder.text(name, value);
+    }
+    match event.what {
+        What::RareAdministration => builder.text("action", &format!("{action} {}", event.strange)),
+        _ => builder.text("action", action),
     }
     builder.text("person", &person.email);
     builder.text("object.kind", object_kind);
@@ -115,9 +119,10 @@ fn row(builder: &mut BatchBuilder, company: &Company, event: &Event) {
         builder.text("recipient.domain", "partner.example");
         builder.flag("recipient.external", true);
     }
-    let family = if event.strange_client { "curl" } else { person.client };
-    builder.text("user-agent.family", family);
-    builder.text("user-agent.kind", if event.strange_client { "library" } else { "browser" });
+    let own = event.strange == 0 || event.what == What::RareAdministration;
+    let family = if own { person.client.to_owned() } else { format!("tool-{}", event.strange) };
+    builder.text("user-agent.family", &family);
+    builder.text("user-agent.kind", if own { "browser" } else { "library" });
     builder.text("client", "web");
     if let Some(place) = event.place {
         whereabouts(builder, &place, event.who);

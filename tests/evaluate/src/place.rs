@@ -65,13 +65,29 @@ pub(crate) const TRIPS: [Place; 12] = [
     place("KR", 37.57, 126.98, 64612, "Han Broadband", 32),
 ];
 
-/// Cities that nobody of the company has any business in.
-pub(crate) const STRANGE: [Place; 5] = [
+/// Cities that nobody of the company has any business in. There are enough of them that attackers
+/// seldom share one.
+pub(crate) const STRANGE: [Place; 20] = [
     place("MD", 47.01, 28.86, 64701, "Dniester Hosting", 41),
     place("VN", 21.03, 105.85, 64702, "Hong Ha Telecom", 42),
     place("NG", 6.52, 3.38, 64703, "Lagoon Net", 43),
     place("PE", -12.05, -77.04, 64704, "Rimac Red", 44),
     place("KZ", 43.24, 76.89, 64705, "Steppe Online", 45),
+    place("UA", 50.45, 30.52, 64706, "Dnipro Servers", 46),
+    place("PK", 24.86, 67.01, 64707, "Clifton Net", 47),
+    place("BD", 23.81, 90.41, 64708, "Buriganga Online", 48),
+    place("MA", 33.57, -7.59, 64709, "Atlas Telecom", 49),
+    place("KE", -1.29, 36.82, 64710, "Athi Fibre", 50),
+    place("CL", -33.45, -70.67, 64711, "Mapocho Red", 52),
+    place("EC", -0.18, -78.47, 64712, "Pichincha Net", 53),
+    place("GE", 41.72, 44.79, 64713, "Kura Telecom", 54),
+    place("RS", 44.79, 20.45, 64714, "Sava Servers", 55),
+    place("ID", -6.21, 106.85, 64715, "Ciliwung Net", 56),
+    place("PH", 14.60, 120.98, 64716, "Pasig Broadband", 57),
+    place("GH", 5.60, -0.19, 64717, "Volta Online", 58),
+    place("UZ", 41.30, 69.24, 64718, "Chirchiq Telecom", 59),
+    place("BO", -16.49, -68.12, 64719, "Illimani Red", 60),
+    place("LK", 6.93, 79.86, 64720, "Kelani Net", 63),
 ];
 
 /// Where a company's new VPN comes out.

@@ -39,6 +39,11 @@ macro_rules! natively {
 
 natively! {
     "activity" casbah_activity::Activity,
+    "lifecycle" casbah_lifecycle::Lifecycle,
+    "novelty" casbah_novelty::Novelty,
+    "reputation" casbah_reputation::Reputation,
+    "travel" casbah_travel::Travel,
+    "volume" casbah_volume::Volume,
 }
 
 fn configure<D: Guest + Send + 'static>(
