@@ -5,11 +5,14 @@
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Deeper than this nothing is taken apart: no log is, and every level makes paths longer.
 pub(crate) const DEEPEST: usize = 32;
+
+/// What an activity is wrapped in.
+const WRAPPING: &str = "activity";
 
 /// What a record says: paths such as `user.id`, without the wrapping `activity`, and texts. Nulls and
 /// empty texts say nothing and are left out. A path may occur more than once.
@@ -46,13 +49,32 @@ impl Record {
     }
 
     fn json(text: &str) -> Result<Self, String> {
+        match Self::plain(text) {
+            Some(record) => Ok(record),
+            None => Self::thorough(text),
+        }
+    }
+
+    /// Reads JSON in one pass; `None` where that would lose something, or where there is an error.
+    fn plain(text: &str) -> Option<Self> {
+        let mut record = Self::default();
+        let mut path = String::new();
+        let place = Place { record: &mut record, path: &mut path, depth: 0, wrapping: false };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        place.deserialize(&mut deserializer).ok()?;
+        deserializer.end().ok()?;
+        Some(record)
+    }
+
+    /// Reads JSON level by level, with the text of every number and whatever can't be read as it is.
+    fn thorough(text: &str) -> Result<Self, String> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut record = Self::default();
         let mut path = String::new();
         match members(raw) {
             Some(members) => {
                 for (key, value) in members {
-                    if key == "activity" && value.get().starts_with('{') {
+                    if key == WRAPPING && value.get().starts_with('{') {
                         record.flatten(value, &mut path, 0);
                     } else {
                         record.nested(value, &mut path, &key, 0);
@@ -183,6 +205,120 @@ impl Record {
     }
 }
 
+/// Where a value stands, while a record is read in one pass.
+struct Place<'a> {
+    record: &'a mut Record,
+    path: &'a mut String,
+    /// Objects and arrays around it.
+    depth: usize,
+    /// Whether it is the wrapping: its members stand where it stands itself.
+    wrapping: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Place<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value that can be read in one pass")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.record.push(self.path, value);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.record.push(self.path, if value { "true" } else { "false" });
+        Ok(())
+    }
+
+    // Other numbers can be written in more than one way, and are read the thorough way.
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.record.push(self.path, &value.to_string());
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.record.push(self.path, &value.to_string());
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let outside = self.path.len();
+        let (start, depth) = (if self.wrapping { 0 } else { outside }, deeper(self.depth)?);
+        if self.wrapping {
+            self.path.clear();
+        }
+        while map.next_key_seed(Key(self.path))?.is_some() {
+            let wrapping = self.depth == 0 && self.path == WRAPPING;
+            let record = &mut *self.record;
+            map.next_value_seed(Place { record, path: self.path, depth, wrapping })?;
+            self.path.truncate(start);
+        }
+        if self.wrapping {
+            // Whoever called takes its own name away again.
+            self.path.push_str(WRAPPING);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let (outside, depth) = (self.path.len(), deeper(self.depth)?);
+        for index in 0_usize.. {
+            extend(self.path, &index.to_string());
+            let record = &mut *self.record;
+            let place = Place { record, path: self.path, depth, wrapping: false };
+            let item = items.next_element_seed(place)?;
+            self.path.truncate(outside);
+            if item.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One level deeper; an error where the thorough way would stop taking things apart.
+fn deeper<E: serde::de::Error>(depth: usize) -> Result<usize, E> {
+    if depth + 2 < DEEPEST { Ok(depth + 1) } else { Err(E::custom("nested too deeply")) }
+}
+
+/// Adds a key to the path.
+struct Key<'a>(&'a mut String);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<(), E> {
+        extend(self.0, key);
+        Ok(())
+    }
+}
+
 fn extend(path: &mut String, key: &str) {
     if !path.is_empty() {
         path.push('.');
@@ -222,4 +358,71 @@ pub(crate) fn members(raw: &RawValue) -> Option<Vec<(String, &RawValue)>> {
         return None;
     }
     serde_json::from_str::<Members<'_>>(raw.get()).ok().map(|members| members.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 30, 4, |inner| {
+            let key = prop_oneof![Just("activity".to_owned()), Just(String::new()), ".{0,4}"];
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((key, inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// The quick way gives what the thorough one does, or steps back.
+        #[test]
+        fn both_ways_of_reading_agree(value in value(), damage in any::<(u16, u8, bool)>()) {
+            let mut text = value.to_string();
+            let (at, byte, damaged) = damage;
+            if damaged && !text.is_empty() {
+                let mut bytes = text.into_bytes();
+                let at = usize::from(at) % bytes.len();
+                bytes[at] = byte;
+                text = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            if let Some(quick) = Record::plain(&text) {
+                prop_assert_eq!(Ok(quick), Record::thorough(&text), "{}", text);
+            }
+        }
+
+        /// Written flat and read again, a record is the same.
+        #[test]
+        fn flat_records_are_read_back(value in value()) {
+            let record = Record::json(&value.to_string()).unwrap();
+            prop_assert_eq!(Record::json(&record.to_json()).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn usual_records_are_read_in_one_pass() {
+        for text in [
+            r#"{"activity":{"date":"d","user":{"id":"u","n":5},"a":[1,{"b":"\u00e9"}],"x":null}}"#,
+            r#"{"activity":"x","activity":{"activity":{"a":true}}}"#,
+            r#"{"date":"d","":{"":"v"}}"#,
+        ] {
+            assert_eq!(Record::plain(text), Some(Record::thorough(text).unwrap()), "{text}");
+        }
+        for odd in [r#"{"a":1.50}"#, r#"{"a":"\ud800"}"#, r#"{"a":-0}"#, "{", r#"{"a":1} x"#] {
+            assert_eq!(Record::plain(odd), None, "{odd}");
+        }
+        let deep = format!("{}1{}", "[".repeat(31), "]".repeat(31));
+        assert_eq!(Record::plain(&deep), None);
+    }
 }
