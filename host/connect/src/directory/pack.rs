@@ -68,7 +68,8 @@ impl Packed {
                 }
             }
         }
-        Self(bytes.into_boxed_slice())
+        // A box of its own: shrinking the buffer would leave holes between the boxes.
+        Self(Box::from(bytes.as_slice()))
     }
 
     pub(super) fn source(&self) -> SourceNumber {

@@ -332,11 +332,9 @@ async fn a_directory_that_is_removed_is_forgotten() {
     run(&rig).await;
     let directory = rig.connections.directory(&rig.tenant).unwrap();
     assert_eq!(directory.len(), 5);
-    let mut commit = casbah_store::Commit::new();
-    commit.writes =
-        crate::connection::everything(rig.store.as_ref(), &rig.tenant, &rig.name).unwrap();
-    rig.store.commit(&rig.tenant, commit).unwrap();
-    directory.forget(&rig.name);
+    let description = &rig.adapter.description;
+    let forget = crate::Unreachable::Forget;
+    rig.connections.remove(&rig.tenant, &rig.name, description, forget).await.unwrap();
     assert!(directory.is_empty());
     assert!(stored(&rig).is_empty());
 }
