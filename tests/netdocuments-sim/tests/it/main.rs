@@ -7,6 +7,8 @@ mod generator;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod sign_in;
 #[cfg(test)]
 mod support;
