@@ -56,8 +56,10 @@ pub(crate) fn plant(
 ) -> Vec<Label> {
     let mut planter = Planter { company, events, labels: Vec::new(), taken: Vec::new() };
     // As many of each as a company of that size can hide.
-    let times = (company.people.len() / 100).clamp(1, 12);
+    let times = (company.people.len() / 250).clamp(1, 6);
     for policy in POLICIES {
+        // Where it is counted how often such a thing happens at all, one a company is plenty.
+        let times = if policy == "new-admin" { 1 } else { times };
         for strength in 0..3 {
             for _ in 0..times {
                 planter.attack(policy, strength, random);

@@ -73,7 +73,7 @@ impl Person {
             What::Download => (2.0, 5.0, 4.0, 60.0),
             What::Share => (0.5, 1.5, 0.7, 0.0),
             What::Delete => (0.5, 0.5, 0.6, 5.0),
-            What::Administer => (4.0, 0.1, 0.0, 0.0),
+            What::Administer => (4.0, 0.0, 0.0, 0.0),
             What::Impersonate => (0.3, 0.4, 0.0, 0.0),
             What::Send => (0.3, 0.8, 0.4, 0.0),
             What::HandOver => (0.1, 0.1, 0.02, 0.0),
@@ -89,6 +89,38 @@ impl Person {
     }
 }
 
+/// From which day on half of the work comes out of a VPN in another country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vpn {
+    Never,
+    Always,
+    /// From this day on; whether its addresses are tagged as a VPN's.
+    From(i64, bool),
+}
+
+impl Vpn {
+    fn is_used_on(self, day: i64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::From(first, _) => day >= first,
+        }
+    }
+
+    fn place(self) -> Place {
+        match self {
+            Self::From(_, true) => Place { category: "vpn", tags: "vpn", ..VPN },
+            _ => VPN,
+        }
+    }
+
+    /// Whether this was within the first week of it.
+    pub(crate) fn is_new_at(self, time: i64) -> bool {
+        let day = (time - START).div_euclid(DAY);
+        matches!(self, Self::From(first, _) if (first - 1..first + 7).contains(&day))
+    }
+}
+
 /// A company and how it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Company {
@@ -96,8 +128,7 @@ pub(crate) struct Company {
     pub(crate) world: World,
     pub(crate) days: i64,
     pub(crate) people: Vec<Person>,
-    /// From this day on half of the work comes out of the VPN; whether it is tagged as one.
-    pub(crate) vpn: (i64, bool),
+    pub(crate) vpn: Vpn,
     /// First day of a quarter end: five days with twice the downloads.
     pub(crate) quarter_end: i64,
 }
@@ -115,7 +146,14 @@ const FAMILIES: [What; 8] = [
 const CLIENTS: [&str; 4] = ["Chrome", "Edge", "Firefox", "Safari"];
 
 impl Company {
-    pub(crate) fn new(world: World, size: usize, days: i64, random: &mut Pcg64Mcg) -> Self {
+    /// Every fourth company has no VPN, every fourth always had one, the others get one.
+    pub(crate) fn new(
+        world: World,
+        size: usize,
+        days: i64,
+        number: usize,
+        random: &mut Pcg64Mcg,
+    ) -> Self {
         let offices = 1 + pick(4, random);
         let people = (0..size).map(|at| person(at, size, days, offices, random)).collect();
         Self {
@@ -123,7 +161,12 @@ impl Company {
             world,
             days,
             people,
-            vpn: (days * 3 / 5, random.random_bool(0.5)),
+            vpn: match number % 4 {
+                0 => Vpn::From(days * 3 / 5, true),
+                1 => Vpn::Always,
+                2 => Vpn::Never,
+                _ => Vpn::From(days * 3 / 5, false),
+            },
             quarter_end: days - 12,
         }
     }
@@ -220,9 +263,8 @@ impl Company {
         if let Some(trip) = person.trip(day) {
             return trip;
         }
-        let (from, tagged) = self.vpn;
-        if day >= from && random.random_bool(0.5) {
-            return if tagged { Place { category: "vpn", tags: "vpn", ..VPN } } else { VPN };
+        if self.vpn.is_used_on(day) && random.random_bool(0.5) {
+            return self.vpn.place();
         }
         if random.random_bool(0.3) { person.home } else { person.office }
     }

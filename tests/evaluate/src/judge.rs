@@ -80,9 +80,11 @@ pub(crate) struct Score {
     pub(crate) new_people: Share,
     /// Alerts on people with whom nothing was wrong.
     pub(crate) false_alerts: BTreeMap<Cohort, u64>,
-    /// Hours from the first act of an attack to its alert.
+    /// Alerts that rest on the first week of a new VPN.
+    pub(crate) roll_out: u64,
+    /// Hours from the first act of an attack to its alert, until the app told of it included.
     pub(crate) hours: Vec<f64>,
-    /// Of those, the part that is delivery: until the app told of the attack's last act.
+    /// What stayed below the line.
     pub(crate) behaviors: u64,
 }
 
@@ -107,6 +109,7 @@ impl Verdict {
             for (cohort, count) in score.false_alerts {
                 *of.false_alerts.entry(cohort).or_default() += count;
             }
+            of.roll_out += score.roll_out;
             of.hours.extend(score.hours);
             of.behaviors += score.behaviors;
         }
@@ -163,7 +166,7 @@ pub(crate) fn judge(
             raised.alert = alert;
         }
     }
-    let mut verdict = compare(company, labels, raised.values());
+    let mut verdict = compare(company, events, labels, raised.values());
     for behavior in offline.behaviors() {
         verdict.policies.entry(behavior.policy).or_default().behaviors += 1;
     }
@@ -173,29 +176,46 @@ pub(crate) fn judge(
 
 fn compare<'a>(
     company: &Company,
+    events: &[Event],
     labels: &[Label],
     raised: impl Iterator<Item = &'a Raised>,
 ) -> Verdict {
-    let places: HashMap<&str, u32> =
-        (0u32..).zip(&company.people).map(|(who, one)| (one.email.as_str(), who)).collect();
     let mut by_person: HashMap<u32, Vec<&Raised>> = HashMap::new();
     let mut verdict = Verdict { weeks: weeks(company), ..Verdict::default() };
     for one in raised {
-        let who = one.alert.group.iter().find_map(|(_, value)| places.get(value.as_str()));
-        let Some(&who) = who else { continue };
-        by_person.entry(who).or_default().push(one);
+        // Activities are numbered from 1 in the order in which they were fed.
+        let rests_on: Vec<&Event> = one
+            .alert
+            .evidence
+            .iter()
+            .filter_map(|evidence| {
+                events.get(usize::try_from(evidence.sequence).ok()?.checked_sub(1)?)
+            })
+            .collect();
+        let Some(first) = rests_on.first() else { continue };
+        let mut people: Vec<u32> = rests_on.iter().map(|event| event.who).collect();
+        people.sort_unstable();
+        people.dedup();
+        people.iter().for_each(|&who| by_person.entry(who).or_default().push(one));
         let near = |label: &&Label| {
-            label.who == who
+            people.contains(&label.who)
                 && one.alert.first <= label.end + DAY
                 && one.alert.last >= label.start - DAY
         };
         let planted = labels.iter().find(near);
+        let new_vpn = rests_on.iter().any(|event| {
+            let from_it = event.place.is_some_and(|place| place.net == crate::place::VPN.net);
+            from_it && company.vpn.is_new_at(event.time)
+        });
         let day = (one.alert.first - START).div_euclid(DAY);
         let score = verdict.policies.entry(one.alert.policy.clone()).or_default();
         // What an attack sets off elsewhere is not false; what comes before anything is learned is.
-        if planted.is_none()
-            && let Some(person) = company.people.get(who as usize)
-        {
+        if planted.is_some() {
+            continue;
+        }
+        if new_vpn {
+            score.roll_out += 1;
+        } else if let Some(person) = company.people.get(first.who as usize) {
             *score.false_alerts.entry(Cohort::of(person, day)).or_default() += 1;
         }
     }

@@ -46,7 +46,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20_261_120)]
     seed: u64,
     /// People in each company; repeat or separate by commas
-    #[arg(long, value_delimiter = ',', default_values_t = [50, 200, 800, 2000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200, 400, 800, 800, 2000, 2000])]
     sizes: Vec<usize>,
     /// Days of each company's life
     #[arg(long, default_value_t = 75)]
@@ -118,7 +118,7 @@ fn companies(arguments: &Arguments, world: World, set: &PolicySet) -> Result<Ver
     let mut verdict = Verdict::default();
     for (number, &size) in arguments.sizes.iter().enumerate() {
         let mut random = Pcg64Mcg::seed_from_u64(arguments.seed ^ (number as u64 + 1) << 8);
-        let company = Company::new(world, size, arguments.days, &mut random);
+        let company = Company::new(world, size, arguments.days, number, &mut random);
         let mut events = company.life(&mut random);
         let labels = attack::plant(&company, &mut events, &mut random);
         company::deliver(&mut events, &mut random);

@@ -32,6 +32,7 @@ pub(crate) fn detections(verdict: &Verdict) -> String {
         "NEW PEOPLE",
         "NEAR MISSES RAISED",
         "FALSE /1000/WEEK",
+        "NEW VPN",
         "HOURS TO ALERT",
         "BEHAVIORS",
     ]);
@@ -49,6 +50,7 @@ pub(crate) fn detections(verdict: &Verdict) -> String {
             share(Some(&score.new_people)),
             of(NEAR_MISS),
             format!("{:.2}", verdict.rate(name, None)),
+            score.roll_out.to_string(),
             median,
             score.behaviors.to_string(),
         ]);
