@@ -19,6 +19,8 @@ use crate::text;
 /// Largest answer that is read unless another is set, bytes, unpacked: adapters and their memory are
 /// made for this.
 pub const LARGEST_ANSWER: usize = 64 << 20;
+/// So much is read of an answer that says what is wrong.
+const LARGEST_COMPLAINT: usize = 1 << 20;
 /// Largest body that a plugin may send.
 const LARGEST_REQUEST: usize = 1 << 20;
 /// Only these: reading must not be able to change anything by a slip. `POST` is there for apps
@@ -144,9 +146,13 @@ impl Http {
         }
         let headers = readable_headers(response.headers(), token);
         let retry_after = retry_after(response.headers(), clock);
-        let mut body = read_body(response, self.largest)
-            .await
-            .map_err(|error| error.for_host(&host, token))?;
+        let body = if status.is_success() {
+            read_body(response, self.largest).await
+        } else {
+            // What went wrong is told by the status; nobody needs all of what is said about it.
+            read_start(response, LARGEST_COMPLAINT).await.map_err(BodyError::Broken)
+        };
+        let mut body = body.map_err(|error| error.for_host(&host, token))?;
         text::strip(&mut body, token);
         Ok(Answer { status: status.as_u16(), headers, body, retry_after, clock_offset })
     }
@@ -262,6 +268,20 @@ pub(crate) async fn read_body(
             return Err(BodyError::TooLarge(largest));
         }
         body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Reads the first bytes of a body, and leaves the rest.
+async fn read_start(
+    mut response: reqwest::Response,
+    most: usize,
+) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < most
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend(chunk.iter().take(most - body.len()));
     }
     Ok(body)
 }

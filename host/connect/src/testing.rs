@@ -546,7 +546,8 @@ impl Adapter for ToyAdapter {
                 })
             };
             return Ok(Page {
-                next: Next::CaughtUp,
+                // A second question, where there is one.
+                next: if me["more"] == true { Next::More } else { Next::CaughtUp },
                 cursor: String::new(),
                 batch: Batch::default(),
                 raw: Vec::new(),

@@ -115,6 +115,28 @@ async fn an_expired_token_is_refreshed_and_a_dead_grant_is_told() {
     ");
 }
 
+/// Where there is more than one answer may hold, there is something to fetch.
+#[tokio::test]
+async fn an_answer_beyond_the_bound_can_be_read_in_pieces() {
+    let mut rig = rig().await;
+    let many = Fault::Answer(200, Vec::new(), "x".repeat(2000));
+    rig.connections = crate::Connections::new(
+        rig.store.clone(),
+        rig.vault.clone(),
+        Http::new("1").unwrap().with_largest_answer(1000),
+        rig.clock.clone(),
+    );
+    rig.toy.world().me = json!({"id": "7", "email": "bo@acme.example", "more": true});
+    rig.toy.world().faults.extend([Fault::Back(0), many]);
+    let report = report(&rig).await;
+    assert!(report.passed());
+    assert_snapshot!(report, @r"
+    ok       sign-in: Toy knows casbah as bo@acme.example
+    unknown  administrator: Toy does not tell
+    ok       activities: activities can be read, and there are many: more came than one answer may hold
+    ");
+}
+
 #[tokio::test]
 async fn a_wrong_clock_is_worth_a_word() {
     let rig = rig().await;

@@ -253,6 +253,50 @@ async fn answers_are_bounded_in_size_and_time() {
     ");
 }
 
+/// Sends a gibibyte in pieces, without saying so before, to whoever asks; counts what was taken.
+async fn flood(status: &'static str) -> (String, tokio::task::JoinHandle<u64>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await.unwrap();
+        let head = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        let mut sent = 0;
+        while sent < 1 << 30 && stream.write_all(piece.as_bytes()).await.is_ok() {
+            sent += 0x10000;
+        }
+        sent
+    });
+    (address, server)
+}
+
+/// A day of a large firm is more than fits in memory: whatever an app sends, no more than the bound is
+/// read, and the rest is not waited for. What it says about a failure is cut, and read all the same.
+#[tokio::test]
+async fn a_flood_is_left_at_the_bound() {
+    const BOUND: usize = 2 << 20;
+    // What the two sockets may hold beside.
+    const SOCKETS: u64 = 32 << 20;
+    let mut setup = Setup::new().await;
+    setup.http = Http::new("1").unwrap().with_largest_answer(BOUND);
+    let (address, server) = flood("200 OK").await;
+    let hosts = resolve(None, &[("api", &address)]).unwrap();
+    let sent = setup.http.send(&hosts, &get("/me"), &setup.token, &setup.clock).await;
+    assert_eq!(sent.unwrap_err().kind(), ConnectErrorKind::TooLarge);
+    let taken = server.await.unwrap();
+    assert!(taken <= BOUND as u64 + SOCKETS, "{taken} bytes were taken");
+
+    let (address, server) = flood("503 Busy").await;
+    let hosts = resolve(None, &[("api", &address)]).unwrap();
+    let answer = setup.http.send(&hosts, &get("/me"), &setup.token, &setup.clock).await.unwrap();
+    assert_eq!((answer.status, answer.body.len()), (503, LARGEST_COMPLAINT));
+    let taken = server.await.unwrap();
+    assert!(taken <= LARGEST_COMPLAINT as u64 + SOCKETS, "{taken} bytes were taken");
+}
+
 #[test]
 fn retry_after_is_read_in_all_its_forms() {
     let clock = Clock::new();
