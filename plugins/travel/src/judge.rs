@@ -14,6 +14,9 @@ use crate::place::Place;
 use crate::settings::{Policy, Sensitivity};
 use crate::state::{Known, MOST_STAYS, Stay, Traveller};
 
+/// Longest word of a place that is remembered, characters.
+const LONGEST_WORD: usize = 32;
+
 /// A pair of activities too far apart.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pair {
@@ -42,10 +45,10 @@ impl Pair {
 /// Takes an activity in, and returns the pairs that it completes: the fastest of each window.
 pub(crate) fn sight(
     policy: &Policy,
-    person: &mut Traveller,
+    person: &mut Traveller<'_>,
     place: Place,
     mark: Evidence,
-    words: impl FnOnce() -> [String; 3],
+    words: [&str; 3],
 ) -> Vec<Pair> {
     let late = person.times.is_some_and(|(_, newest)| mark.time < newest - policy.lateness);
     person.times = Some(match person.times {
@@ -60,7 +63,7 @@ pub(crate) fn sight(
     let Some(before) = stay(person, place, span, mark) else { return Vec::new() };
     let newest = person.stays.iter().filter(|stay| stay.place == place).map(|stay| stay.last.time);
     if newest.max().is_none_or(|newest| mark.time >= newest) {
-        describe(person, place, words());
+        describe(person, place, words);
     }
     if person.stays.len() > MOST_STAYS {
         forget(policy, person);
@@ -80,7 +83,7 @@ pub(crate) fn sight(
 }
 
 /// Forgets what can make no pair any more.
-pub(crate) fn forget(policy: &Policy, person: &mut Traveller) {
+pub(crate) fn forget(policy: &Policy, person: &mut Traveller<'_>) {
     let Some((_, newest)) = person.times else { return };
     let cut = newest.saturating_sub(policy.lateness);
     person.forget(cut, cut.saturating_sub(policy.within));
@@ -90,7 +93,7 @@ pub(crate) fn forget(policy: &Policy, person: &mut Traveller) {
 type Before = Option<(i64, i64)>;
 
 /// Lets a stay begin or grow. `None` where it neither began nor grew, so that there is nothing new.
-fn stay(person: &mut Traveller, place: Place, span: i64, mark: Evidence) -> Option<Before> {
+fn stay(person: &mut Traveller<'_>, place: Place, span: i64, mark: Evidence) -> Option<Before> {
     let found = person.stays.binary_search_by(|stay| (stay.span, stay.place).cmp(&(span, place)));
     match found {
         Err(at) => {
@@ -115,15 +118,23 @@ fn stay(person: &mut Traveller, place: Place, span: i64, mark: Evidence) -> Opti
 }
 
 /// Keeps the words of a place.
-fn describe(person: &mut Traveller, place: Place, words: [String; 3]) {
-    match person.places.binary_search_by_key(&place, |known| known.place) {
-        Ok(at) => {
-            if let Some(known) = person.places.get_mut(at) {
-                known.words = words;
-            }
+fn describe(person: &mut Traveller<'_>, place: Place, words: [&str; 3]) {
+    let at = person.places.binary_search_by_key(&place, |known| known.place);
+    if let Ok(at) = at
+        && let Some(known) = person.places.get_mut(at)
+    {
+        if known.words != words {
+            known.words = words.map(|word| shortened(word).into());
         }
-        Err(at) => person.places.insert(at, Known { place, words }),
+    } else if let Err(at) = at {
+        let words = words.map(|word| shortened(word).into());
+        person.places.insert(at, Known { place, words });
     }
+}
+
+/// A word as it is remembered.
+fn shortened(word: &str) -> String {
+    word.chars().filter(|c| !c.is_control()).take(LONGEST_WORD).collect()
 }
 
 /// Time between two stays, ms; 0 where they overlap.
@@ -137,7 +148,7 @@ fn holds(stay: &Stay, mark: Evidence) -> bool {
 
 fn pairs(
     policy: &Policy,
-    person: &Traveller,
+    person: &Traveller<'_>,
     place: Place,
     span: i64,
     mark: Evidence,
@@ -172,7 +183,7 @@ fn pairs(
             let pair = Pair {
                 start,
                 other: stay.place,
-                words: other.words.clone(),
+                words: other.words.each_ref().map(|word| word.as_ref().to_owned()),
                 mark: nearest,
                 told: stay.told.contains(&start),
                 km,
@@ -191,7 +202,7 @@ fn pairs(
 
 /// Whether the policy keeps quiet about two places, as of what was known for sure when the later of
 /// the two began: nothing where one end is neither trusted nor common.
-fn is_quiet(policy: &Policy, person: &Traveller, a: &Place, b: &Place, begin: i64) -> bool {
+fn is_quiet(policy: &Policy, person: &Traveller<'_>, a: &Place, b: &Place, begin: i64) -> bool {
     if policy.sensitivity == Sensitivity::High {
         return false;
     }

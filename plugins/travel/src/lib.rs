@@ -180,11 +180,13 @@ fn locate(
 ) -> Vec<u32> {
     let mut places = vec![NOWHERE; batch.len()];
     let mut known: HashMap<Said, u32> = HashMap::new();
-    let mut before: Option<(Said, u32)> = None;
+    let mut of_addresses: Vec<Option<(Said, u32)>> = vec![None; batch.texts.len()];
     for row in rows.iter() {
         let said = cells.said(row);
-        let place = match before {
-            Some((same, place)) if same == said => place,
+        // One address is in one place, unless a database was exchanged within the batch.
+        let memo = of_addresses.get_mut(cells.address(row));
+        let place = match &memo {
+            Some(Some((same, place))) if *same == said => *place,
             _ => *known.entry(said).or_insert_with(|| {
                 cells.find(row, &policy.marks).map_or(NOWHERE, |place| {
                     found.push(Sighted { found: place, census: None, crowds: Vec::new() });
@@ -192,7 +194,9 @@ fn locate(
                 })
             }),
         };
-        before = Some((said, place));
+        if let Some(memo) = memo {
+            *memo = Some((said, place));
+        }
         if let Some(slot) = places.get_mut(row) {
             *slot = place;
         }
@@ -217,9 +221,8 @@ fn ask(
     let mut asked: HashMap<String, u32> = HashMap::new();
     for sighted in found {
         sighted.census = Some(census);
-        let Found { country: [a, b], network, block, .. } = sighted.found;
-        let mut names: Vec<String> =
-            block.map(|block| format!("\u{1f}a{block:x}")).into_iter().collect();
+        let Found { country: [a, b], network, .. } = sighted.found;
+        let mut names: Vec<String> = sighted.found.exit().into_iter().collect();
         if sensitivity == Sensitivity::Low {
             names.push(format!("\u{1f}c{}{}", char::from(a), char::from(b)));
             if network != 0 {
@@ -342,7 +345,7 @@ impl Travel {
         &self,
         part: &Part,
         policy: &Policy,
-        person: &mut Traveller,
+        person: &mut Traveller<'_>,
         all: &Organization,
         findings: &mut Vec<Finding>,
     ) {
@@ -361,9 +364,9 @@ impl Travel {
                 }
             };
             before = Some((at, span, place));
-            for pair in judge::sight(policy, person, place, mark, || cells.words(row)) {
-                let words = person.words(&place).cloned().unwrap_or_default();
-                findings.push(self.finding(part, policy, row, (&place, &words, mark), &pair));
+            for pair in judge::sight(policy, person, place, mark, cells.words(row)) {
+                let words = cells.words(row);
+                findings.push(self.finding(part, policy, row, (&place, words, mark), &pair));
             }
         }
     }
@@ -373,7 +376,7 @@ impl Travel {
         part: &Part,
         policy: &Policy,
         row: usize,
-        (place, words, mark): (&Place, &[String; 3], Evidence),
+        (place, words, mark): (&Place, [&str; 3], Evidence),
         pair: &Pair,
     ) -> Finding {
         let who: Vec<String> = self

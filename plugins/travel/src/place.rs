@@ -2,8 +2,6 @@
 //!
 //! It is not a geocoder: what an address means was said by enrichment.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use casbah_model::Batch;
 use casbah_when::{Cell, Cells, keys};
 
@@ -11,8 +9,6 @@ use crate::geo;
 
 /// Radius of a place whose coordinates come without one, km.
 const UNSURE: f64 = 50.0;
-/// Longest text of a place that is remembered, characters.
-const LONGEST: usize = 32;
 
 /// A place: two activities were in the same one when this is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,8 +96,6 @@ pub(crate) struct Found {
     accuracy: u16,
     pub(crate) network: u32,
     pub(crate) trusted: bool,
-    /// The block of addresses it came from: 24 bits of IPv4, 48 bits of IPv6, hashed.
-    pub(crate) block: Option<u64>,
 }
 
 impl Found {
@@ -109,6 +103,15 @@ impl Found {
     pub(crate) fn place(&self, shared: bool) -> Place {
         let &Self { country, latitude, longitude, accuracy, network, trusted, .. } = self;
         Place { country, latitude, longitude, accuracy, network, trusted, shared }
+    }
+
+    /// Names the network in one city, where the network is known.
+    pub(crate) fn exit(&self) -> Option<String> {
+        let &Self { country: [a, b], latitude, longitude, network, .. } = self;
+        let country = [a, b].map(char::from);
+        (network != 0).then(|| {
+            format!("\u{1f}e{}{} {latitude} {longitude} {network:x}", country[0], country[1])
+        })
     }
 }
 
@@ -143,6 +146,15 @@ impl<'a> PlaceCells<'a> {
         }
     }
 
+    /// The address of a row, by its index among the texts; 0 where there is none.
+    #[inline]
+    pub(crate) fn address(&self, row: usize) -> usize {
+        match self.ip.cell(self.batch, row) {
+            Cell::Text(id) => id as usize,
+            _ => 0,
+        }
+    }
+
     /// What a row says of its place.
     #[inline]
     pub(crate) fn said(&self, row: usize) -> Said {
@@ -163,10 +175,7 @@ impl<'a> PlaceCells<'a> {
 
     /// The place of a row; `None` where it is unknown, or the address tells nothing of it.
     pub(crate) fn find(&self, row: usize, marks: &Marks) -> Option<Found> {
-        let text = |cells: &Cells<'_>| match cells.cell(self.batch, row) {
-            Cell::Text(id) => self.batch.texts.get(id),
-            _ => "",
-        };
+        let text = |cells: &Cells<'a>| self.text(cells, row);
         let category = text(&self.category);
         let among = |list: &[String], word: &str| list.iter().any(|known| known == word);
         if among(&marks.ignored_categories, category)
@@ -200,44 +209,27 @@ impl<'a> PlaceCells<'a> {
             accuracy: libm::ceil(radius.max(0.0)) as u16,
             network: (network >> 32) as u32,
             trusted: among(&marks.trusted, category),
-            block: block(text(&self.ip)),
         })
     }
 
     /// Words for a row's place: city, owner of the network, address.
-    pub(crate) fn words(&self, row: usize) -> [String; 3] {
-        [&self.city, &self.owner, &self.ip].map(|cells| {
-            let text = cells.cell(self.batch, row).text(self.batch);
-            text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
-        })
+    #[inline]
+    pub(crate) fn words(&self, row: usize) -> [&'a str; 3] {
+        [&self.city, &self.owner, &self.ip].map(|cells| self.text(cells, row))
     }
-}
 
-/// The block of an address.
-fn block(text: &str) -> Option<u64> {
-    let bits = match text.parse::<IpAddr>().ok()? {
-        IpAddr::V4(ip) => u64::from(u32::from(ip) >> 8),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => u64::from(u32::from(ip) >> 8),
-            None => (Ipv6Addr::to_bits(ip) >> 80) as u64 | 1 << 63,
-        },
-    };
-    Some(bits)
+    #[inline]
+    fn text(&self, cells: &Cells<'a>, row: usize) -> &'a str {
+        match cells.cell(self.batch, row) {
+            Cell::Text(id) => self.batch.texts.get(id),
+            _ => "",
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_of_one_block_are_one() {
-        assert_eq!(block("203.0.113.7"), block("203.0.113.250"));
-        assert_eq!(block("203.0.113.7"), block("::ffff:203.0.113.9"));
-        assert_ne!(block("203.0.113.7"), block("203.0.112.7"));
-        assert_eq!(block("2001:db8:1::1"), block("2001:db8:1:2::3"));
-        assert_ne!(block("2001:db8:1::1"), block("2001:db8:2::1"));
-        assert_eq!(block("no address"), None);
-    }
 
     /// State outlives programs: what habits are kept by may never change.
     #[test]

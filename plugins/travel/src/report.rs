@@ -12,7 +12,7 @@ use crate::settings::Policy;
 /// One end of a pair.
 struct End<'a> {
     place: &'a Place,
-    words: &'a [String; 3],
+    words: [&'a str; 3],
     mark: Evidence,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Told<'a> {
     pub(crate) row: usize,
     pub(crate) who: String,
     pub(crate) place: &'a Place,
-    pub(crate) words: &'a [String; 3],
+    pub(crate) words: [&'a str; 3],
     pub(crate) mark: Evidence,
     pub(crate) pair: &'a Pair,
 }
@@ -31,9 +31,12 @@ pub(crate) struct Told<'a> {
 impl End<'_> {
     /// `Berlin, DE (Deutsche Telekom, 203.0.113.7) at 2026-01-05T10:00:00Z`
     fn told(&self) -> String {
-        let [_, owner, ip] = self.words;
-        let from: Vec<&str> =
-            [owner, ip].into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        let [_, owner, ip] = self.words.map(words::cut);
+        let from: Vec<String> = [owner, ip]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .filter(|text| !text.is_empty())
+            .collect();
         let from = if from.is_empty() { String::new() } else { format!(" ({})", from.join(", ")) };
         format!("{}{from} at {}", self.place(), time::format(self.mark.time))
     }
@@ -44,8 +47,8 @@ impl End<'_> {
 
     fn place(&self) -> String {
         match self.words {
-            [city, ..] if city.is_empty() => self.country(),
-            [city, ..] => format!("{city}, {}", self.country()),
+            ["", ..] => self.country(),
+            [city, ..] => format!("{}, {}", words::cut(city), self.country()),
         }
     }
 }
@@ -75,7 +78,8 @@ impl<'a> Told<'a> {
     /// Both ends, the earlier first.
     fn ends(&self) -> [End<'a>; 2] {
         let here = End { place: self.place, words: self.words, mark: self.mark };
-        let there = End { place: &self.pair.other, words: &self.pair.words, mark: self.pair.mark };
+        let words = self.pair.words.each_ref().map(String::as_str);
+        let there = End { place: &self.pair.other, words, mark: self.pair.mark };
         if there.mark.time <= here.mark.time { [there, here] } else { [here, there] }
     }
 
@@ -124,11 +128,11 @@ impl<'a> Told<'a> {
         add("distance-km", format!("{:.0}", self.pair.km));
         add("minutes", format!("{:.0}", self.pair.ms as f64 / MINUTE as f64));
         for (name, end) in [("from", from), ("to", to)] {
-            let [_, owner, ip] = end.words;
+            let [_, owner, ip] = end.words.map(words::cut);
             add(name, end.place());
             add(&format!("{name}-time"), time::format(end.mark.time));
-            add(&format!("{name}-network"), owner.clone());
-            add(&format!("{name}-ip"), ip.clone());
+            add(&format!("{name}-network"), owner);
+            add(&format!("{name}-ip"), ip);
             add(&format!("{name}-accuracy-km"), end.place.accuracy.to_string());
         }
         add("countries", ends.each_ref().map(End::country).join(", "));

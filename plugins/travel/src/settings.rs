@@ -35,7 +35,7 @@ const IGNORED_TAGS: [&str; 6] = ["vpn", "hosting", "relay", "satellite", "anonym
 pub(crate) enum Sensitivity {
     /// Places common to the person, and networks and countries common in the organization.
     Low,
-    /// Places common to the person, and addresses common in the organization.
+    /// Places common to the person, and a network in one city that is common in the organization.
     Medium,
     /// Nothing.
     High,

@@ -4,6 +4,8 @@
 //! activity. Spans are so short that nobody can leave a stay and return within it from far enough
 //! away to matter; so stays decide exactly what all pairs of activities would. It judges nothing.
 
+use std::borrow::Cow;
+
 use casbah_model::Evidence;
 use casbah_plugin::state::{Reader, Writer};
 use casbah_when::duration::DAY;
@@ -16,6 +18,8 @@ pub(crate) const VERSION: u64 = 1;
 pub(crate) const MOST_STAYS: usize = 96;
 /// How many habits are remembered; the one not followed for longest goes for a new one.
 pub(crate) const MOST_HABITS: usize = 24;
+/// The most days that can make a habit.
+pub(crate) const MOST_DAYS: usize = 8;
 /// For how many windows a stay remembers that it was told of.
 const MOST_TOLD: usize = 2;
 
@@ -43,49 +47,72 @@ impl Stay {
 
 /// A place that stays are in, in words: those of its newest activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
     pub(crate) place: Place,
     /// City, owner of the network, address.
-    pub(crate) words: [String; 3],
+    pub(crate) words: Words<'a>,
 }
+
+/// City, owner of the network, address; where they were read from a state, its own bytes.
+pub(crate) type Words<'a> = [Cow<'a, str>; 3];
 
 /// A habit: a network or region that a person uses, with the earliest days of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Habit {
     key: u32,
-    /// The earliest days, sorted; never empty.
-    days: Vec<i64>,
+    /// The earliest days, sorted, and how many of these there are: at least one.
+    days: [i64; MOST_DAYS],
+    count: usize,
     last: i64,
+}
+
+impl Habit {
+    fn days(&self) -> &[i64] {
+        self.days.get(..self.count).unwrap_or_default()
+    }
+
+    /// Takes a day in, where it is among the `enough` earliest.
+    fn see(&mut self, day: i64, enough: usize) {
+        self.last = self.last.max(day);
+        let Err(at) = self.days().binary_search(&day) else { return };
+        let length = (self.count + 1).min(enough.clamp(1, MOST_DAYS));
+        let Some(later) = self.days.get_mut(at..length).filter(|later| !later.is_empty()) else {
+            return;
+        };
+        later.rotate_right(1);
+        if let Some(slot) = later.first_mut() {
+            *slot = day;
+        }
+        self.count = length;
+    }
 }
 
 /// What is remembered of a person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traveller {
+pub(crate) struct Traveller<'a> {
     /// The earliest and the newest time, ms since 1970; nothing as long as there is none.
     pub(crate) times: Option<(i64, i64)>,
     /// Sorted by place.
-    pub(crate) places: Vec<Known>,
+    pub(crate) places: Vec<Known<'a>>,
     /// Sorted by span and place.
     pub(crate) stays: Vec<Stay>,
     /// Sorted by key.
     habits: Vec<Habit>,
 }
 
-impl Traveller {
+impl<'a> Traveller<'a> {
     /// Takes the habits of a place in, on a day; `enough` is how many days make a habit.
     pub(crate) fn learn(&mut self, place: &Place, day: i64, enough: usize) {
         for key in place.habits() {
             match self.habits.binary_search_by_key(&key, |habit| habit.key) {
                 Ok(at) => {
-                    let Some(habit) = self.habits.get_mut(at) else { continue };
-                    habit.last = habit.last.max(day);
-                    if let Err(at) = habit.days.binary_search(&day) {
-                        habit.days.insert(at, day);
-                        habit.days.truncate(enough.max(1));
+                    if let Some(habit) = self.habits.get_mut(at) {
+                        habit.see(day, enough);
                     }
                 }
                 Err(at) => {
-                    self.habits.insert(at, Habit { key, days: vec![day], last: day });
+                    self.habits
+                        .insert(at, Habit { key, days: [day; MOST_DAYS], count: 1, last: day });
                     if self.habits.len() > MOST_HABITS {
                         let oldest = self.habits.iter().enumerate();
                         let oldest = oldest.min_by_key(|(_, habit)| (habit.last, habit.key));
@@ -104,15 +131,9 @@ impl Traveller {
             let at = self.habits.binary_search_by_key(key, |habit| habit.key);
             let habit = at.ok().and_then(|at| self.habits.get(at));
             habit.is_some_and(|habit| {
-                habit.days.iter().filter(|&&day| day < before).count() >= enough
+                habit.days().iter().filter(|&&day| day < before).count() >= enough
             })
         })
-    }
-
-    /// The words of a place.
-    pub(crate) fn words(&self, place: &Place) -> Option<&[String; 3]> {
-        let at = self.places.binary_search_by_key(place, |known| known.place).ok()?;
-        self.places.get(at).map(|known| &known.words)
     }
 
     /// Forgets stays that can make no pair any more: older than `cut`, all but the newest of each
@@ -177,9 +198,9 @@ impl Traveller {
             writer.number(u64::from(habit.key.wrapping_sub(before)));
             before = habit.key;
             writer.signed(today.wrapping_sub(habit.last));
-            writer.number(habit.days.len() as u64);
+            writer.number(habit.count as u64);
             let mut day = habit.last;
-            for &next in habit.days.iter().rev() {
+            for &next in habit.days().iter().rev() {
                 writer.number(day.abs_diff(next));
                 day = next;
             }
@@ -188,7 +209,7 @@ impl Traveller {
     }
 
     /// Reads what [`write`](Self::write) wrote, or nothing at all; `None` for anything else.
-    pub(crate) fn read(bytes: &[u8], length: i64) -> Option<Self> {
+    pub(crate) fn read(bytes: &'a [u8], length: i64) -> Option<Self> {
         if bytes.is_empty() {
             return Some(Self::default());
         }
@@ -208,9 +229,9 @@ impl Traveller {
         reader.is_empty().then_some(whole)
     }
 
-    fn read_places(reader: &mut Reader<'_>) -> Option<Vec<Known>> {
+    fn read_places(reader: &mut Reader<'a>) -> Option<Vec<Known<'a>>> {
         let length = reader.length(9).filter(|&length| length <= MOST_STAYS)?;
-        let mut places: Vec<Known> = Vec::with_capacity(length);
+        let mut places: Vec<Known<'a>> = Vec::with_capacity(length);
         for _ in 0..length {
             let country = u16::try_from(reader.number()?).ok()?.to_be_bytes();
             let latitude = i16::try_from(reader.signed()?).ok()?;
@@ -220,7 +241,7 @@ impl Traveller {
             let flags = reader.number().filter(|&flags| flags < 4)?;
             let (trusted, shared) = (flags & 1 != 0, flags & 2 != 0);
             let place = Place { country, latitude, longitude, accuracy, network, trusted, shared };
-            let mut word = || reader.text().map(str::to_owned);
+            let mut word = || reader.text().map(Cow::Borrowed);
             let words = [word()?, word()?, word()?];
             if places.last().is_some_and(|last| last.place >= place) {
                 return None;
@@ -232,7 +253,7 @@ impl Traveller {
 
     fn read_stays(
         reader: &mut Reader<'_>,
-        places: &[Known],
+        places: &[Known<'_>],
         newest: i64,
         length: i64,
     ) -> Option<Vec<Stay>> {
@@ -278,18 +299,17 @@ impl Traveller {
             }
             key = key.checked_add(step)?;
             let last = today.checked_sub(reader.signed()?)?;
-            let mut days = Vec::new();
-            let mut day = last;
-            for index in 0..reader.length(1).filter(|&days| days > 0)? {
+            let count = reader.length(1).filter(|days| (1..=MOST_DAYS).contains(days))?;
+            let (mut days, mut day) = ([last; MOST_DAYS], last);
+            for (index, slot) in days.iter_mut().take(count).rev().enumerate() {
                 let ago = i64::try_from(reader.number()?).ok()?;
                 if index > 0 && ago == 0 {
                     return None;
                 }
                 day = day.checked_sub(ago)?;
-                days.push(day);
+                *slot = day;
             }
-            days.reverse();
-            habits.push(Habit { key, days, last });
+            habits.push(Habit { key, days, count, last });
         }
         Some(habits)
     }

@@ -116,9 +116,9 @@ fn is_shared(rows: &[&Row], end: &Row, sensitivity: &str) -> bool {
         }
         firsts.values().filter(|first| first.div_euclid(HOUR) < hour).count()
     };
-    let block = |row: &Row| row.ip.rsplit_once('.').unwrap().0.to_owned();
+    let exit = |row: &Row| (row.spot.city, row.owner.clone());
     let many = |count: usize| count >= 2 && count as f64 >= 0.5 * people(&|_| true) as f64;
-    many(people(&|row| block(row) == block(end)))
+    many(people(&|row| exit(row) == exit(end)))
         || sensitivity == "low"
             && (many(people(&|row| row.spot.country == end.spot.country))
                 || many(people(&|row| row.owner == end.owner)))

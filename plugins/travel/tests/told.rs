@@ -117,14 +117,14 @@ fn what_is_kept_quiet_about() {
     assert_eq!(each(&own[..2], &there), [1, 1, 1]);
     // The organization's own range at one end: home is common, so there is no stranger in it.
     assert_eq!(each(&[], &corporate(there.clone())), [0, 0, 1]);
-    // Colleagues come from the same block of addresses.
+    // Colleagues come through the same network in the same city.
     let colleagues: Vec<Row> =
         (0..5).map(|n| row(MONDAY + 2 * DAY, &format!("colleague-{n}"), NEW_YORK)).collect();
     assert_eq!(each(&colleagues, &there), [0, 0, 1]);
     assert_eq!(each(&colleagues[..4], &there), [1, 1, 1]);
-    // Colleagues come from the same country, through other addresses.
+    // Colleagues come from the same country, through another network.
     let mut elsewhere = there.clone();
-    elsewhere.ip = "192.0.2.1".to_owned();
+    elsewhere.owner = "Other Net".to_owned();
     assert_eq!(each(&colleagues, &elsewhere), [0, 1, 1]);
     // Addresses that say nothing of a place.
     for (category, tags) in [("vpn", ""), ("cloud-provider", ""), ("", "x,relay"), ("", "hosting")]
