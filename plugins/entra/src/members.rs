@@ -76,15 +76,17 @@ pub(crate) fn read(response: &Response, settings: &Settings) -> Result<Page, Fai
     let (kept, group) = place(request, settings);
     let Some(group) = group else {
         envelope::list(response)?;
-        return Ok(page(Next::CaughtUp, &Cursor::default(), Batch::default()));
+        return Ok(page(Next::CaughtUp, &Cursor::default(), Batch::default(), Vec::new()));
     };
     let Some((id, name)) = kept.found else {
         let found = Some(read_group(response, group)?);
-        return Ok(page(Next::More, &Cursor { found, ..kept }, Batch::default()));
+        return Ok(page(Next::More, &Cursor { found, ..kept }, Batch::default(), Vec::new()));
     };
     let list = envelope::list(response)?;
     let mut builder = BatchBuilder::new();
-    for item in &list.items {
+    let mut raw = Vec::with_capacity(list.spans.len());
+    let (spans, _) = list.spans.as_chunks::<2>();
+    for (item, span) in list.items.iter().zip(spans) {
         let member: Option<Value> = serde_json::from_str(item.get()).ok();
         let text = |name| member.as_ref().and_then(|it| it.get(name)).and_then(Value::as_str);
         // Only users are asked for; what says that it is something else is passed over all the same.
@@ -93,23 +95,24 @@ pub(crate) fn read(response: &Response, settings: &Settings) -> Result<Page, Fai
             builder.begin_row();
             builder.text("id", id);
             builder.text("group", &name);
+            raw.extend_from_slice(span);
         }
     }
     let batch = builder.finish();
     Ok(match list.next {
         Some(link) => {
             let after = Cursor { link: Some(link), found: Some((id, name)), ..kept };
-            page(Next::More, &after, batch)
+            page(Next::More, &after, batch, raw)
         }
         None if kept.group + 1 < settings.groups.len() => {
-            page(Next::More, &Cursor { group: kept.group + 1, ..Cursor::default() }, batch)
+            page(Next::More, &Cursor { group: kept.group + 1, ..Cursor::default() }, batch, raw)
         }
-        None => page(Next::CaughtUp, &Cursor::default(), batch),
+        None => page(Next::CaughtUp, &Cursor::default(), batch, raw),
     })
 }
 
-fn page(next: Next, cursor: &Cursor, batch: Batch) -> Page {
-    Page { next, cursor: write(cursor), batch, raw: Vec::new(), facts: Vec::new() }
+fn page(next: Next, cursor: &Cursor, batch: Batch, raw: Vec<u32>) -> Page {
+    Page { next, cursor: write(cursor), batch, raw, facts: Vec::new() }
 }
 
 /// Id and name of the group that was asked for.

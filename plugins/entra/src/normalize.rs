@@ -131,11 +131,11 @@ struct Normalizer {
 impl Normalizer {
     /// Adds the activity of a record.
     fn add(&mut self, record: Record) {
-        let made = record.fingerprint();
+        let has_id = record.members.iter().any(|(path, _)| path == "id");
+        let made = if has_id { String::new() } else { record.fingerprint() };
         let mut parts = Parts::of(record);
         self.builder.begin_row();
-        let id = if parts.id.is_empty() { made } else { std::mem::take(&mut parts.id) };
-        self.builder.text("id", &id);
+        self.builder.text("id", if has_id { &parts.id } else { &made });
         match read_time(&parts.time) {
             Some(time) => self.builder.integer("time", time),
             None => parts.field("createdDateTime", &parts.time.clone()),

@@ -57,7 +57,7 @@ pub(crate) fn sample(request: PlanRequest, name: &str) -> Response {
 pub(crate) fn read(response: &Response) -> Result<Page, Failure> {
     let page = adapter().read(response)?;
     page.batch.check().unwrap();
-    assert!(page.raw.is_empty() || page.raw.len() == page.batch.len() * 2);
+    assert_eq!(page.raw.len(), page.batch.len() * 2);
     for span in page.raw.chunks(2) {
         let record = &response.body[span[0] as usize..span[1] as usize];
         assert!(record.starts_with(b"{") && record.ends_with(b"}"));

@@ -9,3 +9,5 @@ mod kit;
 mod program;
 #[cfg(test)]
 mod road;
+#[cfg(test)]
+mod sandbox;
