@@ -124,9 +124,11 @@ impl Detector for Lifecycle {
             let Some(news) = self.news.get(part.policy) else { continue };
             let rows = self.rows.get(part.rows.clone()).unwrap_or_default();
             let mut memory = Memory::read(bytes).ok_or_else(|| unreadable(part, bytes))?;
-            let found = columns.walk(rows, news, &mut memory, &policy.rule);
+            let found = columns
+                .walk(rows, news, &mut memory, &policy.rule)
+                .ok_or_else(|| unreadable(part, bytes))?;
             self.report(part, rows, found, &mut outcome.findings);
-            let after = memory.write(&policy.rule);
+            let after = memory.write();
             if after != *bytes {
                 outcome.changes.push((place as u32, after));
             }
@@ -187,32 +189,39 @@ impl<'a> Columns<'a> {
 
     /// Goes through the rows of a person in the order in which they came, one by one, so that nothing
     /// depends on where batches end.
-    fn walk(&self, rows: &[u32], news: &Rows, memory: &mut Memory, rule: &Rule) -> Vec<Found> {
+    /// `None` when the state can't be read.
+    fn walk(
+        &self,
+        rows: &[u32],
+        news: &Rows,
+        memory: &mut Memory<'_>,
+        rule: &Rule,
+    ) -> Option<Vec<Found>> {
         let mut found = Vec::new();
         for &row in rows {
             if news.holds(row as usize) {
-                self.hear(row, memory, rule, rows, &mut found);
+                self.hear(row, memory, rule, rows, &mut found)?;
             } else if let Some(one) = self.judge(row, memory, rule) {
                 found.push(one);
             } else {
-                memory.remember(self.mark(row));
+                memory.remember(self.mark(row), rule)?;
             }
         }
-        found
+        Some(found)
     }
 
     /// Takes news in, and judges anew what is remembered.
     fn hear(
         &self,
         row: u32,
-        memory: &mut Memory,
+        memory: &mut Memory<'_>,
         rule: &Rule,
         rows: &[u32],
         found: &mut Vec<Found>,
-    ) {
+    ) -> Option<()> {
         let state = self.state(row as usize);
         if state == Standing::Other {
-            return;
+            return Some(());
         }
         let since = match self.since(row as usize) {
             Some(since) => Some(since),
@@ -223,9 +232,9 @@ impl<'a> Columns<'a> {
         let account = keys::fingerprint_of(text("object")) as u32;
         let source = if ends(state) { text("app").to_owned() } else { String::new() };
         if !memory.learn(News { since, state, account, source }) || !rule.causes.contains(&state) {
-            return;
+            return Some(());
         }
-        for (mark, gone) in memory.take(rule, |news, mark| late(news, mark, rule)) {
+        for (mark, gone) in memory.take(rule, |news, mark| late(news, mark, rule))? {
             let same = |&&row: &&u32| self.places.sequence(row as usize) == mark.sequence;
             found.push(Found {
                 time: mark.time,
@@ -235,10 +244,11 @@ impl<'a> Columns<'a> {
                 late: true,
             });
         }
+        Some(())
     }
 
     /// Whether an activity is one of somebody who was gone, by what is known when it comes.
-    fn judge(&self, row: u32, memory: &Memory, rule: &Rule) -> Option<Found> {
+    fn judge(&self, row: u32, memory: &Memory<'_>, rule: &Rule) -> Option<Found> {
         let mark = self.mark(row);
         let (state, since) = (self.state(row as usize), self.since(row as usize));
         let by_host = since
@@ -257,7 +267,7 @@ impl<'a> Columns<'a> {
         state: Standing,
         since: i64,
         time: i64,
-        memory: &Memory,
+        memory: &Memory<'_>,
         rule: &Rule,
     ) -> Gone {
         match gone(memory.news(), time, rule) {

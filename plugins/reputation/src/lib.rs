@@ -94,7 +94,7 @@ impl Detector for Reputation {
         let places = Places::of(&batch);
         let ips = [Cells::column(&batch, "ip")];
         for (index, policy) in self.policies.iter().enumerate() {
-            let mut flagged = evaluation.rows(&policy.flagged);
+            let mut flagged = evaluation.rows(&policy.tagged);
             if flagged.is_empty() && policy.learn == 0 {
                 continue;
             }
@@ -104,6 +104,9 @@ impl Detector for Reputation {
                 self.asked.push(Asked { policy: index, what });
             };
             flagged.and(&meant);
+            if !flagged.is_empty() {
+                flagged.and(&evaluation.rows(&policy.counted));
+            }
             if policy.learn > 0 {
                 let start = self.firsts.len();
                 if let Some(first) = first(&places, &meant, &flagged, &mut self.firsts) {

@@ -32,8 +32,10 @@ const OWN_KINDS: [&str; 2] = ["account-state", "behavior"];
 pub(crate) struct Policy {
     /// Activities of people that are meant.
     pub(crate) when: When,
-    /// Activities from addresses that are worth a finding, other than failed ones.
-    pub(crate) flagged: When,
+    /// Activities from addresses that are worth a finding. Asked first: hardly a batch has any.
+    pub(crate) tagged: When,
+    /// Those of them that count: from nothing trusted, and not failed.
+    pub(crate) counted: When,
     /// Fields by which findings are told apart.
     pub(crate) by: Vec<Source>,
     /// Fields that name what an alert is about.
@@ -120,11 +122,12 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     let (tags, categories, [Some(()), Some(())]) = (tags?, categories?, commas) else {
         return None;
     };
-    let flagged =
-        flagged(&tags, &categories, &trusted_categories?, &trusted_tags?, logins?, settings);
+    let tagged = tagged(&tags, &categories, settings);
+    let counted = counted(&trusted_categories?, &trusted_tags?, logins?, settings);
     Some(Policy {
         when: when?,
-        flagged: flagged?,
+        tagged: tagged?,
+        counted: counted?,
         by: by?,
         group: group?,
         quiet: quiet?,
@@ -177,22 +180,11 @@ fn check_trusted(
     }
 }
 
-/// Makes filter rows of what the settings say of addresses, so that a batch without any such address
-/// is done with at once.
-fn flagged(
-    tags: &Marks,
-    categories: &Marks,
-    trusted_categories: &[String],
-    trusted_tags: &[String],
-    logins: bool,
-    settings: &mut Settings<'_>,
-) -> Option<When> {
+/// Filter rows for addresses that are worth a finding.
+fn tagged(tags: &Marks, categories: &Marks, settings: &mut Settings<'_>) -> Option<When> {
     let names =
-        |marks: &'_ Marks| -> Vec<String> { marks.iter().map(|(name, _)| name.clone()).collect() };
+        |marks: &Marks| -> Vec<String> { marks.iter().map(|(name, _)| name.clone()).collect() };
     let (tags, categories) = (names(tags), names(categories));
-    if tags.is_empty() && categories.is_empty() {
-        return None;
-    }
     let mut any = Vec::new();
     if !tags.is_empty() {
         any.push(row("ip.tags", "has", Json::texts(&tags)));
@@ -200,10 +192,22 @@ fn flagged(
     if !categories.is_empty() {
         any.push(row("ip.category", "in", Json::texts(&categories)));
     }
+    if any.is_empty() {
+        return None;
+    }
+    settings.fixed(&Json::List(vec![group("any", any)]))
+}
+
+/// Filter rows for activities that can be a finding wherever they come from.
+fn counted(
+    trusted_categories: &[String],
+    trusted_tags: &[String],
+    logins: bool,
+    settings: &mut Settings<'_>,
+) -> Option<When> {
     let unattended =
         vec![row("kind", "is", Json::text("login")), row("interactive", "is", Json::Flag(false))];
     let mut rows = vec![
-        group("any", any),
         negated("kind", "not-in", Json::texts(&OWN_KINDS), true),
         negated("result", "not", Json::text("failure"), true),
         not(group("all", unattended), true),

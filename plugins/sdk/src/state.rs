@@ -15,6 +15,7 @@ impl Writer {
     }
 
     /// Adds a number of 0 or more.
+    #[inline]
     pub fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -24,6 +25,7 @@ impl Writer {
     }
 
     /// Adds a number that may be negative; small ones take few bytes.
+    #[inline]
     pub fn signed(&mut self, value: i64) {
         self.number((value.wrapping_shl(1) ^ (value >> 63)) as u64);
     }
@@ -61,6 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of 0 or more.
+    #[inline]
     pub fn number(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -79,6 +82,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number that may be negative.
+    #[inline]
     pub fn signed(&mut self) -> Option<i64> {
         let bits = self.number()?;
         Some((bits >> 1) as i64 ^ -((bits & 1) as i64))
@@ -109,6 +113,11 @@ impl<'a> Reader<'a> {
     pub fn length(&mut self, smallest: usize) -> Option<usize> {
         let length = usize::try_from(self.number()?).ok()?;
         (length <= self.0.len() / smallest.max(1)).then_some(length)
+    }
+
+    /// What has not been read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     /// Whether everything was read.
