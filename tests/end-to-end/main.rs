@@ -11,4 +11,5 @@ mod enrich;
 mod kill;
 mod program;
 mod secrets;
+mod sign_in;
 mod support;

@@ -42,7 +42,11 @@ pub fn check_settings(
     let hint = if known.is_empty() {
         format!("{} has no settings: leave out --settings", description.title)
     } else {
-        format!("{} has the settings {}", description.title, text::names(known.into_iter()))
+        format!(
+            "{} has the settings {}; give them like `--settings '{{\"NAME\": \"VALUE\"}}'`",
+            description.title,
+            text::names(known)
+        )
     };
     Err(ConnectError::new(
         ConnectErrorKind::Configuration,
@@ -238,20 +242,20 @@ mod tests {
             json!({"repository": "CA-1", "days": 1.5, "deep": "no", "kinds": {"a/b": {}}}),
         ]
         .map(|settings| check_settings(&with(schema()), &settings).unwrap_err().to_string());
-        assert_snapshot!(said.join("\n"), @r"
+        assert_snapshot!(said.join("\n"), @r#"
         the settings for Toy can't be used: `/repository` is missing
-        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`
+        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`; give them like `--settings '{"NAME": "VALUE"}'`
         the settings for Toy can't be used: `/repository` is missing
-        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`
+        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`; give them like `--settings '{"NAME": "VALUE"}'`
         the settings for Toy can't be used: they are not a JSON object
-        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`
+        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`; give them like `--settings '{"NAME": "VALUE"}'`
         the settings for Toy can't be used: `/profil` is unknown (did you mean `profile`?); `/repository` is a number, not a text
-        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`
+        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`; give them like `--settings '{"NAME": "VALUE"}'`
         the settings for Toy can't be used: `/days` is more than 30; `/groups/1` is a number, not a text; `/profile` is `hush`, and can be `keep`, `hash`, `drop` (did you mean `hash`?); `/repository` is empty
-        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`
+        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`; give them like `--settings '{"NAME": "VALUE"}'`
         the settings for Toy can't be used: `/days` is a number, not a whole number; `/deep` is a text, not `true` or `false` or null; `/kinds/a~1b` is an object, not a text
-        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`
-        ");
+        hint: Toy has the settings `days`, `deep`, `groups`, `kinds`, `profile`, `repository`; give them like `--settings '{"NAME": "VALUE"}'`
+        "#);
         let none = with(json!({"type": "object", "additionalProperties": false}));
         assert_snapshot!(check_settings(&none, &json!({"x": 1})).unwrap_err(), @r"
         the settings for Toy can't be used: `/x` is unknown
