@@ -47,6 +47,33 @@ impl StoreBar {
     }
 }
 
+/// A bar that counts activities; it shows itself only on a terminal.
+pub(crate) struct ActivityBar(ProgressBar);
+
+/// A bar for something that walks over the log.
+pub(crate) fn of_activities(what: &'static str) -> ActivityBar {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    ActivityBar(bar)
+}
+
+impl ActivityBar {
+    /// Shows how far it is.
+    pub(crate) fn step(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// A line of status for every connection, and one for the evaluation.
 #[derive(Clone)]
 pub(crate) struct Status {

@@ -90,7 +90,7 @@ fn evidence(alert: &Alert) -> String {
     text
 }
 
-fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()> {
+pub(crate) fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()> {
     let shown = alerts::show(opened.store.as_ref(), &opened.tenant, id)?;
     if output.format == Format::Json {
         return output.json(&shown);
