@@ -74,11 +74,11 @@ fn batch(rows: &[(i64, u64)]) -> Batch {
         let home = mixed(person) as usize;
         let (country, latitude, longitude) =
             PLACES.get(home % PLACES.len()).copied().unwrap_or_default();
-        let mobile = mixed(person ^ time as u64) % 10 == 0;
+        let mobile = mixed(person ^ time as u64).is_multiple_of(10);
         builder.begin_row();
         builder.integer("time", time);
         builder.integer("received", time + 60_000);
-        builder.integer("sequence", time / 1000 % 1_000_000_000 * 1000 + index as i64);
+        builder.integer("sequence", (time - MONDAY) / 4320 + index as i64);
         builder.text("app", "smartsheet");
         builder.text("kind", "view");
         builder.text("action", "SHEET.LOAD");

@@ -16,9 +16,9 @@ const SHORT: u32 = 1 << 24;
 
 /// Names a value within a state: a short text itself, and otherwise 32 bits of its fingerprint.
 pub(crate) fn value_id(text: &str, fingerprint: u64) -> u32 {
-    match text.as_bytes() {
-        &[a, b] => u32::from_be_bytes([0, 0, a, b]),
-        &[a, b, c] => u32::from_be_bytes([0, a, b, c]),
+    match *text.as_bytes() {
+        [a, b] => u32::from_be_bytes([0, 0, a, b]),
+        [a, b, c] => u32::from_be_bytes([0, a, b, c]),
         _ => (fingerprint >> 32) as u32 | SHORT,
     }
 }

@@ -1,6 +1,14 @@
 //! The detector against plain sets of days, in every order of arrival within the lateness and every
 //! split into batches.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "what helps a test may fail loudly"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

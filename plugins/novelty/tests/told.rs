@@ -1,6 +1,14 @@
 //! What people are told: findings, and what is wrong with settings. And what becomes of bytes that
 //! nobody wrote.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "what helps a test may fail loudly"
+)]
+
 mod support;
 
 use casbah_novelty::Novelty;

@@ -1,6 +1,14 @@
 //! What people are told: findings, and what is wrong with settings; what is kept quiet about; and what
 //! becomes of bytes that nobody wrote.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes,
+    reason = "what helps a test may fail loudly"
+)]
+
 mod support;
 
 use casbah_plugin::Detector;
@@ -213,7 +221,7 @@ fn foreign_states_are_refused() {
     }
 }
 
-/// The stated size: a person who works ten hours a day in one place, with another at weekends.
+/// The stated size: a person who is active ten hours every day, in one city, and in another at weekends.
 #[test]
 fn a_common_person_takes_few_bytes() {
     let mut run = Run::new("");
@@ -228,6 +236,5 @@ fn a_common_person_takes_few_bytes() {
     let sizes: Vec<usize> =
         run.states.iter().filter(|(key, _)| key.key == ANA).map(|(_, bytes)| bytes.len()).collect();
     assert_eq!(sizes.len(), 1);
-    assert!(sizes[0] <= 250, "{sizes:?}");
-    println!("{sizes:?}");
+    assert!(sizes[0] <= 200, "{sizes:?}");
 }
