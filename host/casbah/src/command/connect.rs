@@ -162,7 +162,10 @@ fn is_service(
         .oauth
         .as_ref()
         .is_some_and(|oauth| oauth.authorize.is_none() && oauth.client_credentials.is_some());
-    args.service || only || before.is_some_and(|before| before.method == Method::Service)
+    // Who names a way to a consent page wants that.
+    let consent = args.paste || args.browser.is_some() || args.redirect.is_some();
+    let before = before.is_some_and(|before| before.method == Method::Service) && !consent;
+    args.service || only || before
 }
 
 /// The token made by hand, when one is to be used.

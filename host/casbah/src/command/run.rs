@@ -91,6 +91,7 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
         results: Vec::new(),
         failed: BTreeMap::new(),
         warned: BTreeMap::new(),
+        keeping: None,
     };
     let ended = runtime.block_on(supervisor.run(handle, stop));
     drop(served);
@@ -119,6 +120,8 @@ struct Supervisor {
     failed: BTreeMap<ConnectionName, (Connection, String)>,
     /// What was told about connections in which nothing fails.
     warned: BTreeMap<ConnectionName, Vec<Warning>>,
+    /// Keeps grants alive.
+    keeping: Option<JoinHandle<()>>,
 }
 
 /// A connection that is being fetched, as it was when that began.
@@ -160,7 +163,7 @@ impl Supervisor {
                 () = stop.wanted() => break,
                 _ = retention.tick() => {
                     self.retain().await;
-                    self.keep_alive();
+                    self.keep_alive(&stop);
                 }
                 _ = reload.tick() => self.reload(),
                 _ = look.tick() => self.look(&log_end),
@@ -198,6 +201,9 @@ impl Supervisor {
         }
         for (name, running) in std::mem::take(&mut self.tasks) {
             self.settle(&name, running).await?;
+        }
+        if let Some(keeping) = self.keeping.take() {
+            keeping.await?;
         }
         let evaluator = self.evaluator;
         let groups = tokio::task::spawn_blocking(move || match Arc::try_unwrap(evaluator) {
@@ -359,15 +365,21 @@ impl Supervisor {
         }
     }
 
-    /// Keeps the grants of connections alive that are switched off. Nothing waits for it: the app may
-    /// be slow to answer.
-    fn keep_alive(&self) {
+    /// Keeps the grants of connections alive that are switched off. Only the end waits for it: the app
+    /// may be slow to answer, and a refresh that is broken off may cost the grant.
+    fn keep_alive(&mut self, stop: &Stop) {
+        if self.once || self.keeping.as_ref().is_some_and(|keeping| !keeping.is_finished()) {
+            return;
+        }
         let Opened { connections, tenant, .. } = self.opened.clone();
-        let plugins = Arc::clone(&self.plugins);
-        tokio::spawn(async move {
+        let (plugins, stop) = (Arc::clone(&self.plugins), stop.clone());
+        self.keeping = Some(tokio::spawn(async move {
             for report in connections.list(&tenant).unwrap_or_default() {
                 let name = &report.connection.name;
                 let Ok(adapter) = plugins.adapter(&report.connection.app) else { continue };
+                if stop.is_wanted() {
+                    break;
+                }
                 match connections.keep_alive(&tenant, name, adapter.description()).await {
                     Ok(false) => {}
                     Ok(true) => tracing::info!(connection = %name, "its grant is kept alive"),
@@ -376,7 +388,7 @@ impl Supervisor {
                     }
                 }
             }
-        });
+        }));
     }
 
     /// Takes new databases, ranges and lists. Nothing waits for it: a database may be large.
