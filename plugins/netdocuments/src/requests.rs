@@ -45,10 +45,11 @@ const MARGIN: i64 = 3600 * SECOND;
 /// Fewer activities than this, and the window grows.
 const QUIET: usize = 5_000;
 /// More activities than this, or more bytes, and it shrinks.
-const BUSY: usize = 50_000;
-const BIG: usize = 24 << 20;
-/// More activities than this are refused as too many: the host takes 100,000 rows at once.
-pub(crate) const MOST: usize = 90_000;
+const BUSY: usize = 25_000;
+const BIG: usize = 16 << 20;
+/// More activities than this are refused as too many, and asked for in parts: they have to fit into
+/// memory several times over, and the host takes no more than 100,000 at once.
+pub(crate) const MOST: usize = 60_000;
 
 /// So long without a single activity, and something is wrong with the connection.
 const SILENCE: i64 = 7 * DAY;

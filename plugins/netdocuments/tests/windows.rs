@@ -277,6 +277,6 @@ fn an_answer_of_too_many_is_asked_for_again_in_parts() {
     let record = r#"{"date":"2026-01-15T08:00:00","name":"open"}"#;
     let body = |count: usize| format!("[{}]", vec![record; count].join(","));
     let read = |count| adapter().read(&activity::response("activities", body(count)));
-    assert_eq!(read(90_001).unwrap_err().class, class::TOO_LARGE);
+    assert_eq!(read(60_001).unwrap_err().class, class::TOO_LARGE);
     assert_eq!(read(2).unwrap().batch.len(), 2);
 }
