@@ -74,7 +74,7 @@ pub(crate) struct Usual {
 
 impl Usual {
     /// What is assumed where nothing has been learned yet.
-    pub(crate) const ASSUMED: Self = Self { mean: 2.0, median: 3.0, learned: false, slope: 1.0 };
+    pub(crate) const ASSUMED: Self = Self { mean: 1.5, median: 3.0, learned: false, slope: 1.0 };
 }
 
 /// A negative binomial distribution.

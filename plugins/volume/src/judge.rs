@@ -5,7 +5,7 @@
 //! nothing is to be found, which is nearly always.
 
 use crate::baseline::{Expected, Sums, Usual, score};
-use crate::person::{Model, Person};
+use crate::person::{Model, Models, Person};
 use crate::policy::{Per, Policy};
 use crate::population::{Population, Scope};
 
@@ -92,7 +92,7 @@ impl Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
     bases: Vec<Basis>,
-    models: Option<(i64, Vec<Model>)>,
+    models: Option<(i64, Models)>,
 }
 
 impl Judge {
@@ -136,7 +136,9 @@ impl Judge {
         if self.models.as_ref().is_none_or(|(of, _)| *of != day) {
             self.models = Some((day, person.models(&policy.rule, day)));
         }
-        self.models.as_ref().map(|(_, models)| models.as_slice()).unwrap_or_default()
+        let models =
+            self.models.as_ref().and_then(|(_, models)| models.get(..policy.rule.kinds.len()));
+        models.unwrap_or_default()
     }
 
     fn place(

@@ -151,9 +151,10 @@ fn part(
         let its = rows.get(range.clone()).unwrap_or_default();
         let first = its.first().copied().unwrap_or(0) as usize;
         order.extend(its.iter().map(|&row| (row, place as u32)));
-        let cells: Vec<Cell> = population.iter().map(|cells| cells.cell(batch, first)).collect();
-        let population = known.iter().position(|other| *other == cells).unwrap_or_else(|| {
-            known.push(cells);
+        let cells = population.iter().map(|cells| cells.cell(batch, first));
+        let same = |other: &Vec<Cell>| other.iter().copied().eq(cells.clone());
+        let population = known.iter().position(same).unwrap_or_else(|| {
+            known.push(cells.collect());
             asked.push(StateKey {
                 policy: policy as u32,
                 key: population_key(&keys::key(batch, population, first)),
@@ -336,16 +337,14 @@ impl<'a> Evaluated<'a> {
             fullest.push(Fullest { kind, per, count, span });
         }
         if fullest.is_empty() {
-            person.forget_surplus(day);
-        } else {
-            match judged.found.iter_mut().find(|found| found.day == day) {
-                Some(found) => found.add(person, fullest),
-                None => {
-                    let mut found = Found { day, evidence: Vec::new(), fullest: Vec::new() };
-                    found.add(person, fullest);
-                    judged.found.push(found);
-                }
-            }
+            person.keep(day, arrival.evidence);
+            return;
+        }
+        let mut found = Found { day, evidence: vec![arrival.evidence], fullest };
+        person.take_evidence(day, &mut found.evidence);
+        match judged.found.iter_mut().find(|known| known.day == day) {
+            Some(known) => known.join(found),
+            None => judged.found.push(found),
         }
     }
 
@@ -393,10 +392,10 @@ impl<'a> Evaluated<'a> {
 }
 
 impl Found {
-    /// Takes what has become evidence, and the buckets that made it so.
-    fn add(&mut self, person: &mut Person, fullest: Vec<Fullest>) {
-        person.take_evidence(self.day, &mut self.evidence);
-        for new in fullest {
+    /// Takes in what has become evidence later.
+    fn join(&mut self, later: Self) {
+        self.evidence.extend(later.evidence);
+        for new in later.fullest {
             match self.fullest.iter_mut().find(|old| old.kind == new.kind) {
                 Some(old) if old.count <= new.count => *old = new,
                 Some(_) => {}

@@ -15,14 +15,19 @@ use crate::policy::{Per, Rule};
 use crate::population::Change;
 
 mod bytes;
+mod pending;
+
+use pending::Pending;
 
 /// After so many days of silence somebody is a newcomer again.
 const LONGEST_SILENCE: i64 = 1000;
-/// So many activities of a live day are remembered, in case they become evidence: the earliest.
-const PENDING: usize = 100;
+/// How many kinds of bucket there are.
+const KINDS: usize = 3;
 
 /// Sums of one kind of bucket, by class of days.
 pub(crate) type Model = [Sums; 2];
+/// By kind of bucket, in the order of the rule; the last ones may be unused.
+pub(crate) type Models = [Model; KINDS];
 
 /// What is remembered of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub(crate) struct Person {
     /// Day of the first activity.
     pub(crate) since: i64,
     /// By kind of bucket: all days up to [`closed`](Self::closed).
-    models: Vec<Model>,
+    models: Models,
     /// Days after that with any activity, in order.
     days: Vec<Open>,
 }
@@ -41,15 +46,17 @@ pub(crate) struct Person {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Open {
     day: i64,
-    /// Buckets by kind, in the order of time.
-    buckets: Vec<Vec<Bucket>>,
+    /// Buckets by kind, and then in the order of time.
+    buckets: Vec<Bucket>,
     /// Activities that may become evidence, in order.
-    pending: Vec<Evidence>,
+    pending: Pending,
 }
 
 /// Activities counted together. Of a settled day, only the count is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bucket {
+    /// Place of its kind.
+    kind: u8,
     /// From here on, ms since 1970: the first activity of a session, else the start of the clock's.
     first: i64,
     /// To here: the last activity of a session, else the last moment of the clock's.
@@ -112,8 +119,8 @@ impl Bucket {
         (self.first, self.last)
     }
 
-    fn holds(&self, time: i64) -> bool {
-        (self.first..=self.last).contains(&time)
+    fn is(&self, kind: usize, time: i64) -> bool {
+        usize::from(self.kind) == kind && (self.first..=self.last).contains(&time)
     }
 }
 
@@ -139,7 +146,7 @@ impl Person {
         Self {
             newest: time,
             since: rule.calendar.day(time),
-            models: vec![Model::default(); rule.kinds.len()],
+            models: Models::default(),
             days: Vec::new(),
         }
     }
@@ -193,8 +200,7 @@ impl Person {
         let place = self.days.binary_search_by_key(&day, |open| open.day);
         let new_day = place.is_err();
         let place = place.unwrap_or_else(|place| {
-            let buckets = vec![Vec::new(); rule.kinds.len()];
-            self.days.insert(place, Open { day, buckets, pending: Vec::new() });
+            self.days.insert(place, Open { day, buckets: Vec::new(), pending: Pending::default() });
             place
         });
         if let Some(open) = self.days.get_mut(place) {
@@ -206,17 +212,23 @@ impl Person {
     /// The bucket of a kind that a time lies in.
     pub(crate) fn bucket(&self, day: i64, kind: usize, time: i64) -> Option<&Bucket> {
         let open = self.days.iter().rev().find(|open| open.day == day)?;
-        open.buckets.get(kind)?.iter().rev().find(|bucket| bucket.holds(time))
+        open.buckets.iter().rev().find(|bucket| bucket.is(kind, time))
     }
 
     /// Marks the bucket of a kind that a time lies in as strange.
     pub(crate) fn fire(&mut self, day: i64, kind: usize, time: i64) {
         let open = self.days.iter_mut().rev().find(|open| open.day == day);
         if let Some(open) = open
-            && let Some(buckets) = open.buckets.get_mut(kind)
-            && let Some(bucket) = buckets.iter_mut().find(|bucket| bucket.holds(time))
+            && let Some(bucket) = open.buckets.iter_mut().find(|bucket| bucket.is(kind, time))
         {
             bucket.fired = true;
+        }
+    }
+
+    /// Remembers an activity of a day that may become evidence.
+    pub(crate) fn keep(&mut self, day: i64, evidence: Evidence) {
+        if let Some(open) = self.days.iter_mut().rev().find(|open| open.day == day) {
+            open.pending.insert(evidence);
         }
     }
 
@@ -226,31 +238,15 @@ impl Person {
         let fired: Vec<(i64, i64)> = open
             .buckets
             .iter()
-            .flatten()
             .filter(|bucket| bucket.fired)
             .map(|bucket| (bucket.first, bucket.last))
             .collect();
-        open.pending.retain(|evidence| {
-            let is = fired.iter().any(|(first, last)| (*first..=*last).contains(&evidence.time));
-            if is {
-                taken.push(*evidence);
-            }
-            !is
-        });
-        open.pending.truncate(PENDING);
-    }
-
-    /// Forgets the latest of the activities of a day that may become evidence, where they are too
-    /// many.
-    pub(crate) fn forget_surplus(&mut self, day: i64) {
-        if let Some(open) = self.days.iter_mut().rev().find(|open| open.day == day) {
-            open.pending.truncate(PENDING);
-        }
+        open.pending.take(&fired, taken);
     }
 
     /// The sums that judge a day: all days that are complete when it begins.
-    pub(crate) fn models(&self, rule: &Rule, day: i64) -> Vec<Model> {
-        let mut models = self.models.clone();
+    pub(crate) fn models(&self, rule: &Rule, day: i64) -> Models {
+        let mut models = self.models;
         let first = self.closed(rule).saturating_add(1).max(self.since);
         for day in first..=rule.calendar.known(day) {
             let open = self.days.iter().find(|open| open.day == day);
@@ -261,90 +257,94 @@ impl Person {
 }
 
 /// Folds a day into the sums.
-fn fold(rule: &Rule, models: &mut [Model], day: i64, open: Option<&Open>) {
+fn fold(rule: &Rule, models: &mut Models, day: i64, open: Option<&Open>) {
     let class = rule.calendar.class(day);
+    let buckets = open.map(|open| open.buckets.as_slice()).unwrap_or_default();
     for (place, (per, model)) in rule.kinds.iter().zip(models).enumerate() {
         model.iter_mut().for_each(|sums| sums.fade(rule.fade));
         let Some(sums) = model.get_mut(class) else { continue };
-        let buckets = open.and_then(|open| open.buckets.get(place)).map(Vec::as_slice);
-        let buckets = buckets.unwrap_or_default();
         if *per == Per::Day && buckets.is_empty() {
             sums.learn(0);
         }
-        buckets.iter().for_each(|bucket| sums.learn(bucket.count()));
+        let its = buckets.iter().filter(|bucket| usize::from(bucket.kind) == place);
+        its.for_each(|bucket| sums.learn(bucket.count()));
     }
 }
 
 impl Open {
     /// Leaves the counts.
     fn settle(&mut self) {
-        self.pending = Vec::new();
-        for bucket in self.buckets.iter_mut().flatten() {
-            *bucket = Bucket { tally: Tally::Count(bucket.count()), ..Bucket::default() };
+        self.pending = Pending::default();
+        for bucket in &mut self.buckets {
+            let (kind, tally) = (bucket.kind, Tally::Count(bucket.count()));
+            *bucket = Bucket { kind, tally, ..Bucket::default() };
         }
+    }
+
+    /// The buckets of a kind.
+    fn of(&self, kind: usize) -> impl Iterator<Item = &Bucket> + Clone {
+        self.buckets.iter().filter(move |bucket| usize::from(bucket.kind) == kind)
     }
 
     fn count(&mut self, rule: &Rule, arrival: &Arrival, changes: &mut Vec<Change>) {
         let day = self.day;
         let class = rule.calendar.class(day);
-        for (kind, (per, buckets)) in rule.kinds.iter().zip(&mut self.buckets).enumerate() {
+        for (kind, per) in rule.kinds.iter().enumerate() {
             let mut change = |before, after| {
                 if before != after {
                     changes.push(Change::Count { day, kind, class, before, after });
                 }
             };
-            let place = find(*per, rule, day, arrival.evidence.time, buckets, &mut change);
-            let Some(bucket) = buckets.get_mut(place) else { continue };
+            let place = self.find(rule, (*per, kind as u8), arrival.evidence.time, &mut change);
+            let Some(bucket) = self.buckets.get_mut(place) else { continue };
             let before = bucket.count();
             bucket.tally.insert(arrival.hash);
             change(before, bucket.count());
         }
-        if let Err(place) = self.pending.binary_search(&arrival.evidence) {
-            self.pending.insert(place, arrival.evidence);
-        }
     }
-}
 
-/// The place of the bucket that a time belongs to; makes it, or joins two sessions, where needed.
-fn find(
-    per: Per,
-    rule: &Rule,
-    day: i64,
-    time: i64,
-    buckets: &mut Vec<Bucket>,
-    change: &mut impl FnMut(u64, u64),
-) -> usize {
-    let (first, last, reach) = match per {
-        Per::Day => clock(rule.calendar.start(day), DAY),
-        Per::Hour => {
-            let hour = rule.calendar.hour(time);
-            clock(rule.calendar.start(day).saturating_add(hour * HOUR), HOUR)
+    /// The place of the bucket that a time belongs to; makes it, or joins sessions, where needed.
+    fn find(
+        &mut self,
+        rule: &Rule,
+        (per, kind): (Per, u8),
+        time: i64,
+        change: &mut impl FnMut(u64, u64),
+    ) -> usize {
+        let start = rule.calendar.start(self.day);
+        let (first, last, reach) = match per {
+            Per::Day => clock(start, DAY),
+            Per::Hour => clock(start.saturating_add(rule.calendar.hour(time) * HOUR), HOUR),
+            Per::Session => (time, time, rule.gap),
+        };
+        let before = |bucket: &Bucket| {
+            bucket.kind < kind || (bucket.kind == kind && bucket.last.saturating_add(reach) < first)
+        };
+        let from = self.buckets.partition_point(before);
+        let behind = self.buckets.get(from..).unwrap_or_default();
+        let touches =
+            |bucket: &&Bucket| bucket.kind == kind && bucket.first.saturating_sub(reach) <= last;
+        let touched = behind.iter().take_while(touches).count();
+        if touched == 0 {
+            let tally = Tally::none(rule.distinct);
+            self.buckets.insert(from, Bucket { kind, first, last, tally, fired: false });
+            return from;
         }
-        Per::Session => (time, time, rule.gap),
-    };
-    let from = buckets.partition_point(|bucket| bucket.last.saturating_add(reach) < first);
-    let behind = buckets.get(from..).unwrap_or_default();
-    let touched =
-        behind.iter().take_while(|bucket| bucket.first.saturating_sub(reach) <= last).count();
-    if touched == 0 {
-        let tally = Tally::none(rule.distinct);
-        buckets.insert(from, Bucket { first, last, tally, fired: false });
-        return from;
-    }
-    let joined: Vec<Bucket> = buckets.drain(from + 1..from + touched).collect();
-    if let Some(bucket) = buckets.get_mut(from) {
-        bucket.first = bucket.first.min(first);
-        bucket.last = bucket.last.max(last);
-        for other in joined {
-            let before = bucket.count();
-            change(other.count(), 0);
-            bucket.tally.merge(&other.tally);
-            bucket.last = bucket.last.max(other.last);
-            bucket.fired |= other.fired;
-            change(before, bucket.count());
+        let joined: Vec<Bucket> = self.buckets.drain(from + 1..from + touched).collect();
+        if let Some(bucket) = self.buckets.get_mut(from) {
+            bucket.first = bucket.first.min(first);
+            bucket.last = bucket.last.max(last);
+            for other in joined {
+                let before = bucket.count();
+                change(other.count(), 0);
+                bucket.tally.merge(&other.tally);
+                bucket.last = bucket.last.max(other.last);
+                bucket.fired |= other.fired;
+                change(before, bucket.count());
+            }
         }
+        from
     }
-    from
 }
 
 /// A bucket of the clock: first and last moment, and no reach beyond.

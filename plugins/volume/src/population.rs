@@ -24,8 +24,9 @@ const POINT: u32 = 16;
 const ENOUGH: u64 = 20;
 /// A pile that lay so long without anything new is empty, days.
 const LONGEST_SILENCE: i64 = 1000;
-/// Of median days *with* activity and all days, the latter are so much quieter.
-const IDLE: f64 = 0.7;
+/// A newcomer is expected to do so much of what is done on a median day *with* activity: there are days
+/// without, and people who begin do less.
+const IDLE: f64 = 0.5;
 /// Steadiness is taken from here: two users of three are steadier.
 const STEADY: (u64, u64) = (2, 3);
 /// A slope is not believed outside of these.

@@ -5,17 +5,17 @@
 //! open days: days since the one before, and
 //!   settled: by kind: counts
 //!   live:    by kind: sessions with their times, hours with their number; tally and whether it fired
-//!            activities that may become evidence: times and sequence numbers as differences
+//!            activities that may become evidence: see `pending`
 //! ```
 //!
 //! Which days are live follows from the newest activity. Where activities are cut into hours or
 //! sessions as well, a live day as a whole is their sum and is not written.
 
-use casbah_model::Evidence;
 use casbah_plugin::state::{Reader, Writer};
 use casbah_when::duration::{DAY, HOUR};
 
-use super::{Bucket, Model, Open, PENDING, Person, Tally, clock};
+use super::pending::Pending;
+use super::{Bucket, Models, Open, Person, Tally, clock};
 use crate::baseline::Sums;
 use crate::distinct::Distinct;
 use crate::policy::{Per, Rule};
@@ -37,7 +37,7 @@ impl Person {
         writer.number(VERSION);
         writer.signed(self.newest);
         writer.number(rule.calendar.day(self.newest).abs_diff(self.since));
-        for sums in self.models.iter().flatten() {
+        for sums in self.models.iter().take(rule.kinds.len()).flatten() {
             writer.number(sums.days);
             writer.number(sums.sum);
             writer.number(sums.squares);
@@ -48,22 +48,22 @@ impl Person {
         for open in &self.days {
             writer.number(open.day.abs_diff(before));
             before = open.day;
-            for (per, buckets) in rule.kinds.iter().zip(&open.buckets) {
+            for (kind, per) in rule.kinds.iter().enumerate() {
                 if open.day >= live && derived(rule, *per) {
                     continue;
                 }
                 if *per != Per::Day {
-                    writer.number(buckets.len() as u64);
+                    writer.number(open.of(kind).count() as u64);
                 }
                 if open.day < live {
-                    buckets.iter().for_each(|bucket| writer.number(bucket.count()));
+                    open.of(kind).for_each(|bucket| writer.number(bucket.count()));
                 } else {
-                    write_live(&mut writer, rule, *per, open.day, buckets);
+                    write_live(&mut writer, rule, *per, open.day, open.of(kind));
                 }
             }
             if open.day >= live {
                 write_fired(&mut writer, rule, open);
-                write_pending(&mut writer, rule, open);
+                open.pending.write(&mut writer, rule.calendar.start(open.day));
             }
         }
         writer.finish()
@@ -78,8 +78,8 @@ impl Person {
         let newest = reader.signed().filter(|time| TIMES.contains(time))?;
         let age = i64::try_from(reader.number()?).ok().filter(|age| *age < TIMES.end / DAY)?;
         let since = rule.calendar.day(newest) - age;
-        let mut models = vec![Model::default(); rule.kinds.len()];
-        for sums in models.iter_mut().flatten() {
+        let mut models = Models::default();
+        for sums in models.iter_mut().take(rule.kinds.len()).flatten() {
             *sums =
                 Sums { days: reader.number()?, sum: reader.number()?, squares: reader.number()? };
         }
@@ -95,7 +95,13 @@ impl Person {
     }
 }
 
-fn write_live(writer: &mut Writer, rule: &Rule, per: Per, day: i64, buckets: &[Bucket]) {
+fn write_live<'a>(
+    writer: &mut Writer,
+    rule: &Rule,
+    per: Per,
+    day: i64,
+    buckets: impl Iterator<Item = &'a Bucket>,
+) {
     let mut before = rule.calendar.start(day);
     for bucket in buckets {
         match per {
@@ -124,69 +130,52 @@ fn write_live(writer: &mut Writer, rule: &Rule, per: Per, day: i64, buckets: &[B
 
 /// Whether the day as a whole fired, where its count is not written.
 fn write_fired(writer: &mut Writer, rule: &Rule, open: &Open) {
-    for (per, buckets) in rule.kinds.iter().zip(&open.buckets) {
+    for (kind, per) in rule.kinds.iter().enumerate() {
         if derived(rule, *per) {
-            writer.number(u64::from(buckets.iter().any(|bucket| bucket.fired)));
+            writer.number(u64::from(open.of(kind).any(|bucket| bucket.fired)));
         }
-    }
-}
-
-fn write_pending(writer: &mut Writer, rule: &Rule, open: &Open) {
-    writer.number(open.pending.len() as u64);
-    let (mut time, mut sequence) = (rule.calendar.start(open.day), 0u64);
-    for evidence in &open.pending {
-        writer.number(evidence.time.abs_diff(time));
-        writer.signed(evidence.sequence.wrapping_sub(sequence) as i64);
-        (time, sequence) = (evidence.time, evidence.sequence);
     }
 }
 
 fn read_day(reader: &mut Reader<'_>, rule: &Rule, day: i64, live: bool) -> Option<Open> {
     let start = rule.calendar.start(day);
-    let mut buckets: Vec<Vec<Bucket>> = Vec::with_capacity(rule.kinds.len());
-    for per in &rule.kinds {
+    let mut open = Open { day, buckets: Vec::new(), pending: Pending::default() };
+    for (kind, per) in rule.kinds.iter().enumerate() {
         if live && derived(rule, *per) {
-            buckets.push(Vec::new());
             continue;
         }
         let length = if *per == Per::Day { 1 } else { reader.length(1)? };
-        let mut read: Vec<Bucket> = Vec::with_capacity(length);
-        for _ in 0..length {
-            let bucket = if live {
-                read_live(reader, rule, *per, start, read.last())?
+        open.buckets.reserve(length);
+        for index in 0..length {
+            let before = open.buckets.last().filter(|_| index > 0);
+            let mut bucket = if live {
+                read_live(reader, rule, *per, start, before)?
             } else {
-                let count = reader.number()?;
-                Bucket { tally: Tally::Count(count), ..Bucket::default() }
+                Bucket { tally: Tally::Count(reader.number()?), ..Bucket::default() }
             };
-            read.push(bucket);
+            bucket.kind = kind as u8;
+            open.buckets.push(bucket);
         }
-        buckets.push(read);
     }
-    let mut open = Open { day, buckets, pending: Vec::new() };
     if live {
-        derive(rule, &mut open);
-        for (per, buckets) in rule.kinds.iter().zip(&mut open.buckets) {
-            if derived(rule, *per) {
-                let fired = flag(reader.number()?)?;
-                buckets.iter_mut().for_each(|bucket| bucket.fired = fired);
-            }
-        }
-        read_pending(reader, start, &mut open.pending)?;
+        read_derived(reader, rule, &mut open)?;
+        open.pending = Pending::read(reader, start)?;
     }
     Some(open)
 }
 
-/// Makes the whole day of its parts.
-fn derive(rule: &Rule, open: &mut Open) {
-    let Some(whole) = rule.kinds.iter().position(|per| derived(rule, *per)) else { return };
-    // The parts of the next kind are the whole day, once.
-    let parts = open.buckets.get(whole + 1).map(Vec::as_slice).unwrap_or_default();
+/// Makes the whole day of its parts, where it was not written: of those of the next kind.
+fn read_derived(reader: &mut Reader<'_>, rule: &Rule, open: &mut Open) -> Option<()> {
+    let Some(whole) = rule.kinds.iter().position(|per| derived(rule, *per)) else {
+        return Some(());
+    };
     let mut tally = Tally::none(rule.distinct);
-    parts.iter().for_each(|part| tally.merge(&part.tally));
+    open.of(whole + 1).for_each(|part| tally.merge(&part.tally));
     let (first, last, _) = clock(rule.calendar.start(open.day), DAY);
-    if let Some(buckets) = open.buckets.get_mut(whole) {
-        *buckets = vec![Bucket { first, last, tally, fired: false }];
-    }
+    let fired = flag(reader.number()?)?;
+    let place = open.buckets.partition_point(|bucket| usize::from(bucket.kind) < whole);
+    open.buckets.insert(place, Bucket { kind: whole as u8, first, last, tally, fired });
+    Some(())
 }
 
 fn read_live(
@@ -228,22 +217,7 @@ fn read_live(
     } else {
         Tally::Count(number / 2)
     };
-    Some(Bucket { first, last, tally, fired: number % 2 == 1 })
-}
-
-fn read_pending(reader: &mut Reader<'_>, start: i64, pending: &mut Vec<Evidence>) -> Option<()> {
-    let length = reader.length(2).filter(|length| *length <= PENDING)?;
-    let (mut time, mut sequence) = (start, 0u64);
-    for _ in 0..length {
-        time = time.checked_add_unsigned(reader.number()?)?;
-        sequence = sequence.wrapping_add(reader.signed()? as u64);
-        let evidence = Evidence { time, sequence };
-        if time >= start.checked_add(DAY)? || pending.last().is_some_and(|last| *last >= evidence) {
-            return None;
-        }
-        pending.push(evidence);
-    }
-    Some(())
+    Some(Bucket { kind: 0, first, last, tally, fired: number % 2 == 1 })
 }
 
 fn flag(number: u64) -> Option<bool> {

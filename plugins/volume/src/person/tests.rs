@@ -47,6 +47,7 @@ fn take(rule: &Rule, times: &[(i64, u64)], cut: impl Fn(usize) -> bool) -> (Pers
             if sequence % 7 == 0 {
                 person.fire(counted.day, rule.kinds.len() - 1, time);
             }
+            person.keep(counted.day, Evidence { time, sequence });
             person.take_evidence(counted.day, &mut Vec::new());
         }
         if cut(index) {
@@ -107,7 +108,8 @@ proptest! {
                 let mut person = Person::new(&rule, times[0].0);
                 for &(time, sequence) in times {
                     assert!(person.admit(&rule, time), "within the lateness");
-                    person.count(&rule, &arrival(time, sequence), &mut changes);
+                    let counted = person.count(&rule, &arrival(time, sequence), &mut changes);
+                    person.keep(counted.day, Evidence { time, sequence });
                 }
                 (person.write(&rule), net(&changes))
             };
@@ -202,12 +204,14 @@ fn a_late_activity_joins_sessions() {
     for time in [0, 50 * minute, 51 * minute] {
         person.admit(&rule, time);
         person.count(&rule, &arrival(time, time as u64), &mut changes);
+        person.keep(0, Evidence { time, sequence: time as u64 });
     }
     person.fire(0, 0, 50 * minute);
     let mut taken = Vec::new();
     person.take_evidence(0, &mut taken);
     assert_eq!(taken.len(), 2);
     person.count(&rule, &arrival(25 * minute, 7), &mut changes);
+    person.keep(0, Evidence { time: 25 * minute, sequence: 7 });
     person.take_evidence(0, &mut taken);
     assert_eq!(taken.len(), 4);
     assert_eq!(person.bucket(0, 0, 0).map(Bucket::count), Some(4));
@@ -239,7 +243,8 @@ fn the_common_user_is_small() {
         let mut person = Person::new(&rule, times[0].0);
         for &(time, sequence) in &times {
             person.admit(&rule, time);
-            person.count(&rule, &arrival(time, sequence), &mut Vec::new());
+            let counted = person.count(&rule, &arrival(time, sequence), &mut Vec::new());
+            person.keep(counted.day, Evidence { time, sequence });
         }
         let length = person.write(&rule).len();
         assert!(length < most, "{length} bytes, {kinds:?}, {distinct}");
