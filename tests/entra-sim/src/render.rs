@@ -5,7 +5,7 @@ use smartsheet_sim::random::mix;
 use smartsheet_sim::text::time;
 
 use crate::people::{Person, State, There, guid};
-use crate::sign_in::{APPS, ERRORS, SignIn};
+use crate::sign_in::{APPS, ERRORS, SCRIPT, SignIn};
 use crate::world::World;
 
 /// What a user object has when nothing is selected.
@@ -104,6 +104,8 @@ const CLIENTS: &[(&str, &str, &str, &str)] = &[
         "Mobile Apps and Desktop clients",
         "NetDocuments/7.1 CFNetwork/3826 Darwin/25.0.0",
     ),
+    // Nobody's usual one.
+    ("", "Python Requests 2.32", "Other clients", "python-requests/2.32.3"),
 ];
 
 /// A sign-in; with `beta` in the form of the beta version.
@@ -116,7 +118,8 @@ pub(crate) fn sign_in(world: &World, sign_in: &SignIn, beta: bool) -> Value {
     let address = world.history.addresses.get(sign_in.address);
     let (ip, zone) = address.map_or(("", ""), |address| (address.text.as_str(), address.zone));
     let (city, state, country, latitude, longitude) = place(zone);
-    let client = CLIENTS.get((mix(seed, sign_in.person as u64) % CLIENTS.len() as u64) as usize);
+    let usual = (mix(seed, sign_in.person as u64) % SCRIPT as u64) as usize;
+    let client = CLIENTS.get(sign_in.client.unwrap_or(usual));
     let (system, browser, used, agent) = client.copied().unwrap_or_default();
     let reason = ERRORS.iter().find(|(code, _)| *code == sign_in.error).map(|(_, words)| *words);
     let nothing = |text: &str| if text.is_empty() { Value::Null } else { text.into() };

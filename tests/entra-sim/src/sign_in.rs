@@ -18,6 +18,9 @@ pub const APPS: &[(&str, &str)] = &[
     ("Office 365 Exchange Online", "a1b2c3d4-0003-4000-8000-0000000000e0"),
 ];
 
+/// Place of a script among the clients, behind those that people use.
+pub(crate) const SCRIPT: usize = 4;
+
 /// Error codes with the words that go with them.
 pub(crate) const ERRORS: &[(u32, &str)] = &[
     (50126, "Error validating credentials due to invalid username or password."),
@@ -44,6 +47,8 @@ pub(crate) struct SignIn {
     pub(crate) address: usize,
     pub(crate) error: u32,
     pub(crate) interactive: bool,
+    /// Place among the clients, when it is not the person's usual one.
+    pub(crate) client: Option<usize>,
     pub(crate) serial: u64,
 }
 
@@ -132,7 +137,8 @@ pub(crate) fn history(
         historian.plant(addresses);
     }
     let mut history = historian.history;
-    history.sign_ins.retain(|sign_in| sign_in.time < company.plan.end);
+    let span = company.start()..company.plan.end;
+    history.sign_ins.retain(|sign_in| span.contains(&sign_in.time));
     history.sign_ins.sort_by_key(|sign_in| (sign_in.time, sign_in.serial));
     history
 }
@@ -163,6 +169,7 @@ impl Historian<'_> {
             address,
             error,
             interactive: true,
+            client: None,
             serial,
         });
     }
@@ -301,6 +308,16 @@ impl Historian<'_> {
         let (office, travel) = (own(self, person), self.address(&addresses.travel, ""));
         let steps = [(0, office, 0), (35 * MINUTE, travel, 0), (50 * MINUTE, travel, 0)];
         self.incident("travelling-sign-in", &["impossible-travel"], person, 0.89, &steps, false);
+
+        // A script signs in with somebody's password.
+        let person = self.nth(Role::Analyst, 90);
+        let office = own(self, person);
+        let first = self.history.sign_ins.len();
+        let steps = [(0, office, 0), (10 * MINUTE, office, 0), (20 * MINUTE, office, 0)];
+        self.incident("scripted-sign-in", &["new-client"], person, 0.93, &steps, false);
+        for sign_in in self.history.sign_ins.iter_mut().skip(first) {
+            sign_in.client = Some(SCRIPT);
+        }
 
         // A forgotten password is nothing to be alarmed about.
         let person = self.nth(Role::ProjectManager, 6);
