@@ -184,7 +184,7 @@ impl Config {
         note("largest-answer-mib", mib.to_string(), None, file.largest_answer_mib.is_some());
         let said = file.directory.clone().unwrap_or_default();
         let in_file = [said.file.is_some(), said.people.is_some()];
-        let directory = said.from_folder(base);
+        let directory = said.below(base);
         let shown = |path: &Option<PathBuf>| {
             path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
         };

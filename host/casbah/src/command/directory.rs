@@ -29,7 +29,7 @@ pub(crate) struct DirectorySettings {
 
 impl DirectorySettings {
     /// The same with paths meant from `folder`.
-    pub(crate) fn from_folder(self, folder: &Path) -> Self {
+    pub(crate) fn below(self, folder: &Path) -> Self {
         let from = |path: PathBuf| folder.join(path);
         Self { file: self.file.map(from), people: self.people.map(from) }
     }
@@ -362,7 +362,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings =
             DirectorySettings { file: Some("people.csv".into()), people: Some("whose.csv".into()) };
-        let settings = settings.from_folder(folder.path());
+        let settings = settings.below(folder.path());
         let write =
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("people.csv", "email,state\nana@acme.example,active\n");
