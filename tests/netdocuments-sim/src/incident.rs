@@ -5,7 +5,7 @@ use smartsheet_sim::Role;
 use smartsheet_sim::random::mix;
 
 use crate::activity::{ELSEWHERE, HOME, OFFICE, find};
-use crate::history::Historian;
+use crate::history::{DAY, Historian};
 
 /// Something that a monitor should notice, or, when `benign`, should not.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -51,6 +51,12 @@ pub enum What {
     SuspiciousAddress,
     /// Somebody who has left downloads documents.
     TerminatedUser,
+    /// Sixty downloads within five hours, by somebody who is to leave.
+    LeavingUserExport,
+    /// A little at the very beginning, and then nothing until now: from 62 days on.
+    InactiveAccount,
+    /// From a network that nobody uses, in a country where everybody is.
+    InfrequentNetwork,
     /// Thirty downloads, spread over nine hours.
     BusyDay,
     /// Twelve links to colleagues over a day.
@@ -64,7 +70,8 @@ pub enum What {
 }
 
 impl What {
-    /// Everything, near misses behind.
+    /// Everything that needs no more than a name, near misses behind. The others need to be told who,
+    /// from where, or a long history.
     pub const ALL: &'static [Self] = &[
         Self::MassDownload,
         Self::MassShare,
@@ -122,13 +129,28 @@ impl What {
                 ("impossible-travel", &["impossible-travel"], Role::Analyst, 23, 0.88, 5_400, 14)
             }
             Self::AnonymousAddress => {
-                ("anonymous-address", &["anonymous-ip"], Role::Analyst, 33, 0.76, 600, 5)
+                ("anonymous-address", &["anonymous-address"], Role::Analyst, 33, 0.76, 600, 5)
             }
             Self::SuspiciousAddress => {
-                ("suspicious-address", &["suspicious-ip"], Role::Manager, 8, 0.9, 600, 5)
+                ("suspicious-address", &["suspicious-address"], Role::Manager, 8, 0.9, 600, 5)
             }
             Self::TerminatedUser => {
                 ("terminated-user", &["terminated-user"], Role::Analyst, 44, 0.95, 900, 12)
+            }
+            Self::LeavingUserExport => (
+                "leaving-user-export",
+                &["leaving-user-export"],
+                Role::Analyst,
+                50,
+                0.94,
+                5 * 3_600,
+                60,
+            ),
+            Self::InactiveAccount => {
+                ("inactive-account", &["inactive-account"], Role::Analyst, 55, 0.97, 900, 9)
+            }
+            Self::InfrequentNetwork => {
+                ("infrequent-network", &["infrequent-network"], Role::Manager, 17, 0.92, 900, 6)
             }
             Self::BusyDay => {
                 ("busy-day", &["mass-download"], Role::Manager, 11, 0.72, 9 * 3_600, 30)
@@ -161,7 +183,10 @@ impl What {
             "Permanent delete option",
         ];
         match self {
-            Self::MassDownload | Self::TerminatedUser | Self::BusyDay => "download",
+            Self::MassDownload
+            | Self::TerminatedUser
+            | Self::LeavingUserExport
+            | Self::BusyDay => "download",
             Self::MassShare => "deliver a secured link",
             Self::MassDeletion | Self::TidyingUp => "delete",
             Self::UnusualAdministration => {
@@ -281,7 +306,11 @@ pub(crate) fn plant(
     };
     for n in 0..count {
         let Some(activity) = find(plant.what.activity(n)) else { continue };
-        let time = (start + n as i64 * pause).min(company.plan.end - 1000);
+        let begin = match plant.what {
+            What::InactiveAccount if 3 * n < count => company.start() + DAY,
+            _ => start,
+        };
+        let time = (begin + n as i64 * pause).min(company.plan.end - 1000);
         // Who travels begins at the office.
         let away =
             !matches!(plant.what, What::ImpossibleTravel | What::RealTravel) || 2 * n >= count;

@@ -59,6 +59,8 @@ const UNKNOWN: &[(&str, &str, f64)] = &[
     ("POLICY_DOMAIN_SHARING", "UPDATE", 0.0),
     ("COLLECTION", "LOAD", 40.0),
     ("SHEET", "SUMMARIZE_WITH_AI", 30.0),
+    ("AUTHENTICATION", "LOGIN_FAILURE", 0.0),
+    ("AUTHENTICATION", "DEACTIVATE_DOMAIN_STRICT", 0.0),
 ];
 
 /// The types and how to draw from them.

@@ -3,6 +3,8 @@
 //! Names, domains and addresses are from ranges kept for documentation. What people do is not here
 //! but in `history` and `incident`.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use crate::catalogue::Class;
 use crate::random::{Random, mix};
 
@@ -128,8 +130,9 @@ pub struct Plan {
     /// How far the order of the stream may depart from that of delivery, in events.
     pub disorder: usize,
     /// Addresses at work by time zone from west to east, round and round; made up when there are none.
+    /// In a network such as `2001:db8:7::/48` everybody has an address of their own.
     pub offices: Vec<String>,
-    /// Addresses at home, in the same way.
+    /// Addresses at home, in the same way. Guests work from there, too.
     pub homes: Vec<String>,
 }
 
@@ -358,7 +361,9 @@ fn make_user(plan: &Plan, at: usize, role: Role, random: &mut Random) -> User {
         _ => "ACTIVE",
     };
     let zone_number = ZONES.iter().position(|(name, _)| *name == zone).unwrap_or(0);
-    let given = |of: &[String]| of.get(zone_number % of.len().max(1)).cloned();
+    let given =
+        |of: &[String]| of.get(zone_number % of.len().max(1)).map(|given| address_in(given, at));
+    let at_work = if role == Role::Guest { &plan.homes } else { &plan.offices };
     let office_ip = match role {
         Role::Guest => format!("203.0.113.{}", 100 + at % 80),
         _ if offset <= 0 => format!("192.0.2.{}", 1 + at % 12),
@@ -378,9 +383,30 @@ fn make_user(plan: &Plan, at: usize, role: Role, random: &mut Random) -> User {
         listed: !(role == Role::Guest && at % 10 == 3),
         zone,
         offset,
-        office_ip: given(&plan.offices).unwrap_or(office_ip),
+        office_ip: given(at_work).unwrap_or(office_ip),
         home_ip: given(&plan.homes).unwrap_or(home_ip),
         weight,
+    }
+}
+
+/// The address of the n-th person: in a network one of their own as long as there are enough, else
+/// the address that was given.
+fn address_in(given: &str, n: usize) -> String {
+    let network = given.split_once('/').and_then(|(base, length)| {
+        Some((base.parse::<IpAddr>().ok()?, length.parse::<u32>().ok()?))
+    });
+    let n = n as u64;
+    match network {
+        Some((IpAddr::V4(base), length @ 1..=30)) => {
+            let room = (1u64 << (32 - length)) - 2;
+            Ipv4Addr::from_bits(base.to_bits() | (1 + n % room) as u32).to_string()
+        }
+        // Every home has a network of its own, and everything in it ends alike.
+        Some((IpAddr::V6(base), length @ 1..=63)) => {
+            let subnet = u128::from(1 + n % ((1u64 << (64 - length)) - 1));
+            Ipv6Addr::from_bits(base.to_bits() | subnet << 64 | 0x17).to_string()
+        }
+        _ => given.to_owned(),
     }
 }
 

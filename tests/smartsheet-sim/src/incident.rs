@@ -81,6 +81,9 @@ struct Doer {
     marks: u16,
 }
 
+/// From so many days on a history is long enough for what can only be told from what is usual.
+const LONG: u32 = 14;
+
 /// Plants everything; call before the history is filled, so that the numbers stay the same.
 pub(crate) fn plant<'a>(company: &'a Company, historian: &mut Historian<'a>) -> Vec<Planted> {
     let mut planter = Planter { company, historian, planted: Vec::new() };
@@ -91,6 +94,10 @@ pub(crate) fn plant<'a>(company: &'a Company, historian: &mut Historian<'a>) -> 
     planter.settings();
     planter.access();
     planter.near_misses();
+    if company.plan.days >= LONG {
+        planter.unusual();
+        planter.in_bulk();
+    }
     planter.planted
 }
 
@@ -328,6 +335,64 @@ impl Planter<'_, '_> {
         );
 
         self.workspace_share();
+    }
+
+    /// What is strange only when it is known what is usual.
+    fn unusual(&mut self) {
+        let hour = 3_600;
+        let admin = self.user(Role::Admin, 3);
+        let victim = self.user(Role::Manager, 12);
+        let masked = Doer { actor: victim, request: admin, source: API, marks: 0 };
+        let steps =
+            (0..60).map(|n| step("SHEET", "LOAD", self.different(Class::Sheet, 16, n))).collect();
+        let name = ("impersonation-for-hours", &["unusual-impersonation"][..], false);
+        self.plant(name, masked, (0.86, 4 * hour), steps);
+
+        let mailer = self.web(self.user(Role::Analyst, 80));
+        let steps = (0..45)
+            .map(|n| {
+                step("SHEET", "SEND_ROW", self.different(Class::Sheet, 17, n))
+                    .target(self.user(Role::Analyst, 2 * n))
+            })
+            .collect();
+        self.plant(("mail-out", &["mass-mail-out"], false), mailer, (0.875, 2 * hour), steps);
+
+        let admin = self.web(self.user(Role::Admin, 1));
+        let steps = vec![step("AUTHENTICATION", "DEACTIVATE_DOMAIN_STRICT", 3)];
+        let name = ("strict-sign-in-off", &["unusual-admin-action", "security-setting"][..], false);
+        self.plant(name, admin, (0.94, 1), steps);
+
+        // Whom an administrator made one, see `administration`.
+        let new = self.web(self.user(Role::Analyst, 20));
+        let steps = vec![
+            step("GROUP", "CREATE", 2),
+            step("GROUP", "ADD_MEMBER", 2),
+            step("GROUP", "ADD_MEMBER", 2),
+        ];
+        self.plant(("new-admin-at-work", &["new-admin"], false), new, (0.89, 600), steps);
+    }
+
+    /// What is many within minutes.
+    fn in_bulk(&mut self) {
+        let loader = self.web(self.user(Role::Analyst, 84));
+        let steps = (0..70).map(|n| step("ATTACHMENT", "LOAD", 190_000 + n)).collect();
+        self.plant(("mass-download", &["mass-download"], false), loader, (0.83, 480), steps);
+
+        let guessed = self.web(self.user(Role::Analyst, 88));
+        let steps = (0..25).map(|_| step("AUTHENTICATION", "LOGIN_FAILURE", 4)).collect();
+        self.plant(("failed-logins", &["failed-logins"], false), guessed, (0.92, 240), steps);
+
+        let remover = self.web(self.user(Role::Admin, 0));
+        let steps = (0..14)
+            .map(|n| step("USER", "REMOVE_FROM_ACCOUNT", self.user(Role::Analyst, 50 + n)))
+            .collect();
+        self.plant(("users-removed", &["mass-user-removal"], false), remover, (0.96, 2_400), steps);
+
+        let admin = self.web(self.user(Role::Admin, 2));
+        let steps = (0..12)
+            .map(|n| step("USER", "SEND_PASSWORD_RESET", self.user(Role::Manager, n)))
+            .collect();
+        self.plant(("password-resets", &["password-resets"], false), admin, (0.84, 500), steps);
     }
 
     /// One action with many events, all of them in one second.
