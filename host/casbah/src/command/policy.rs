@@ -1,6 +1,6 @@
 //! `casbah policy`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use casbah_detect::policy::{self, read_folder};
@@ -18,8 +18,8 @@ use crate::plugins::Plugins;
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub(crate) fn load(config: &Config, detectors: &dyn Detectors) -> Result<PolicySet> {
-    match &config.policies {
+pub(crate) fn load(folder: Option<&Path>, detectors: &dyn Detectors) -> Result<PolicySet> {
+    match folder {
         Some(folder) => {
             let set = PolicySet::load(folder, detectors)?;
             if set.policies().is_empty() {
@@ -47,7 +47,7 @@ fn built_in() -> Vec<PolicySource> {
 /// The policies of the files and folders that were named, or those in force.
 fn named(paths: &[PathBuf], config: &Config, detectors: &dyn Detectors) -> Result<PolicySet> {
     if paths.is_empty() {
-        return load(config, detectors);
+        return load(config.policies.as_deref(), detectors);
     }
     let mut sources = Vec::new();
     for path in paths {
@@ -69,7 +69,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Found> {
     match command {
-        PolicyCommand::List => list(&load(config, plugins)?, output)?,
+        PolicyCommand::List => list(&load(config.policies.as_deref(), plugins)?, output)?,
         PolicyCommand::Check { paths } => {
             let set = named(paths, config, plugins)?;
             set.groups(plugins)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(
             return test(&named(paths, config, plugins)?, plugins, output);
         }
         PolicyCommand::Show { name } => {
-            let set = load(config, plugins)?;
+            let set = load(config.policies.as_deref(), plugins)?;
             let Some(found) = set.get(name) else {
                 bail!(
                     "there is no policy `{name}`\nhint: `casbah policy list` shows those there are"
@@ -87,6 +87,7 @@ pub(crate) fn run(
             };
             output.line(found.source.trim_end())?;
         }
+        PolicyCommand::Calibrate { .. } => bail!("this needs the stored log"),
     }
     Ok(Found(false))
 }
