@@ -245,10 +245,9 @@ impl<'a> Memory<'a> {
                 writer.signed(last.time.wrapping_sub(since));
             }
         }
-        let mut bytes = writer.finish();
-        bytes.extend_from_slice(self.packed.0);
-        bytes.extend_from_slice(&fresh.finish());
-        bytes
+        writer.raw(self.packed.0);
+        writer.raw(&fresh.finish());
+        writer.finish()
     }
 }
 

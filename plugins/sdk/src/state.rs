@@ -11,7 +11,8 @@ pub struct Writer(Vec<u8>);
 impl Writer {
     /// Nothing written yet.
     pub fn new() -> Self {
-        Self::default()
+        // Most states fit: one room instead of one for every doubling.
+        Self(Vec::with_capacity(128))
     }
 
     /// Adds a number of 0 or more.
@@ -38,6 +39,11 @@ impl Writer {
     /// Adds bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Adds bytes as they are, without their length.
+    pub fn raw(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
