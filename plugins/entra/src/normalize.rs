@@ -76,6 +76,7 @@ struct Parts {
     policies: String,
     tenant: String,
     system: String,
+    browser: String,
     fields: Vec<(String, String)>,
 }
 
@@ -112,6 +113,7 @@ impl Parts {
             "appliedConditionalAccessPolicies" => &mut self.policies,
             "resourceTenantId" => &mut self.tenant,
             "deviceDetail.operatingSystem" => &mut self.system,
+            "deviceDetail.browser" => &mut self.browser,
             _ => return None,
         })
     }
@@ -221,12 +223,15 @@ impl Normalizer {
             }
             None => parts.field("ipAddress", &parts.ip.clone()),
         }
-        self.builder.text("user-agent", &parts.user_agent);
+        // Version 1.0 gives only what Entra made of the client's words, such as `Chrome 142.0.0`.
+        let agent = if parts.user_agent.is_empty() { &parts.browser } else { &parts.user_agent };
+        self.builder.text("user-agent", agent);
         self.builder.text("source", &parts.client);
         if !parts.client.is_empty() {
             self.builder.text("client", client(&parts.client, &parts.system));
         }
         parts.field("deviceDetail.operatingSystem", &parts.system.clone());
+        parts.field("deviceDetail.browser", &parts.browser.clone());
     }
 
     fn outcome(&mut self, parts: &mut Parts) {

@@ -275,18 +275,18 @@ impl Historian<'_> {
         let office = own(self, person);
         // Somebody tries passwords, and does not find the right one.
         let tries: Vec<_> = (0..60).map(|n| (n * 9 * SECOND, office, 50126)).collect();
-        self.incident("failed-logins", &["failed-logins"], person, 0.84, &tries, false);
+        self.incident("failed-logins", &["multiple-failed-logins"], person, 0.84, &tries, false);
 
         let person = self.nth(Role::Analyst, 61);
         let hidden = self.address(&addresses.anonymous, "");
         let steps = [(0, hidden, 50126), (40 * SECOND, hidden, 0), (9 * MINUTE, hidden, 0)];
-        self.incident("anonymous-sign-in", &["anonymous-ip"], person, 0.77, &steps, false);
+        self.incident("anonymous-sign-in", &["anonymous-address"], person, 0.77, &steps, false);
 
         let person = self.nth(Role::Manager, 9);
         let bad = self.address(&addresses.suspicious, "");
         self.incident(
             "suspicious-sign-in",
-            &["suspicious-ip"],
+            &["suspicious-address"],
             person,
             0.91,
             &[(0, bad, 0), (5 * MINUTE, bad, 0)],
@@ -324,7 +324,14 @@ impl Historian<'_> {
         let office = own(self, person);
         let mut steps: Vec<_> = (0..5).map(|n| (n * 25 * SECOND, office, 50126)).collect();
         steps.push((4 * MINUTE, office, 0));
-        self.incident("forgotten-password", &["failed-logins"], person, 0.73, &steps, true);
+        self.incident(
+            "forgotten-password",
+            &["multiple-failed-logins"],
+            person,
+            0.73,
+            &steps,
+            true,
+        );
     }
 
     fn incident(
