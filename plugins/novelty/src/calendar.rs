@@ -8,6 +8,9 @@ use casbah_plugin::state::{Reader, Writer};
 /// How many days are known one by one.
 pub(crate) const RECENT: i64 = 16;
 
+/// Days that a time in milliseconds can be on, and some beyond.
+const POSSIBLE: std::ops::Range<i64> = -1 << 40..1 << 40;
+
 /// The days (since 1970) on which something happened; there is at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Calendar {
@@ -98,6 +101,9 @@ impl Calendar {
     pub(crate) fn read(reader: &mut Reader<'_>, near: i64) -> Option<Self> {
         let last = near.checked_sub(reader.signed()?)?;
         let first = last.checked_sub(i64::try_from(reader.number()?).ok()?)?;
+        if !POSSIBLE.contains(&first) || !POSSIBLE.contains(&last) {
+            return None;
+        }
         let recent = u16::try_from(reader.number()?).ok()?.checked_mul(2)? | 1;
         let mut calendar = Self { first, last, recent, before: None, settled: 0 };
         if last.checked_sub(first)? >= RECENT {

@@ -174,9 +174,10 @@ impl Detector for Novelty {
         let mut others = Organization::read(populations, values)?;
         self.learn_of_all(&mut others);
         let mut outcome = Outcome::default();
+        let places = Places::of(&self.batch);
         for (place, (part, bytes)) in self.parts.iter().zip(habits).enumerate() {
             let mut held = Habits::read(bytes).ok_or_else(|| unreadable(bytes))?;
-            self.walk(part, &mut held, &others, &mut outcome.findings);
+            self.walk(part, &mut held, &others, &places, &mut outcome.findings);
             let after = held.write();
             if after != *bytes {
                 outcome.changes.push((place as u32, after));
@@ -300,16 +301,14 @@ impl Novelty {
         part: &Part,
         habits: &mut Habits,
         all: &Organization,
+        places: &Places<'_>,
         findings: &mut Vec<Finding>,
     ) {
         let Some(policy) = self.policies.get(part.policy) else { return };
-        let places = Places::of(&self.batch);
         let needed = match policy.mode {
             Mode::FirstSeen { events, .. } => events,
             _ => 0,
         };
-        let group: Vec<Cells<'_>> =
-            policy.group.iter().map(|&source| self.plan.cells(source, &self.batch)).collect();
         let mut found: BTreeMap<Place, (Vec<u32>, Verdict)> = BTreeMap::new();
         let mut before: Option<(i64, u32, u32, Option<Verdict>)> = None;
         for (row, population, value) in self.rows(part) {
@@ -345,7 +344,8 @@ impl Novelty {
                 && in_time
                 && verdict.score >= policy.behaviors_from
             {
-                let cells = group.iter().map(|cells| cells.cell(&self.batch, row)).collect();
+                let cell = |&source| self.plan.cells(source, &self.batch).cell(&self.batch, row);
+                let cells = policy.group.iter().map(cell).collect();
                 let place = (day, window(time, policy.quiet), cells, value);
                 found.entry(place).or_insert_with(|| (Vec::new(), verdict)).0.push(row as u32);
             }

@@ -50,7 +50,8 @@ pub(crate) fn sight(
     mark: Evidence,
     words: [&str; 3],
 ) -> Vec<Pair> {
-    let late = person.times.is_some_and(|(_, newest)| mark.time < newest - policy.lateness);
+    let late =
+        person.times.is_some_and(|(_, newest)| mark.time < newest.saturating_sub(policy.lateness));
     person.times = Some(match person.times {
         None => (mark.time, mark.time),
         Some((first, newest)) => (first.min(mark.time), newest.max(mark.time)),
@@ -139,7 +140,8 @@ fn shortened(word: &str) -> String {
 
 /// Time between two stays, ms; 0 where they overlap.
 fn gap(first: i64, last: i64, other: &Stay) -> i64 {
-    (other.first.time - last).max(first - other.last.time).max(0)
+    let before = other.first.time.saturating_sub(last);
+    before.max(first.saturating_sub(other.last.time)).max(0)
 }
 
 fn holds(stay: &Stay, mark: Evidence) -> bool {
@@ -177,7 +179,7 @@ fn pairs(
             {
                 continue;
             }
-            let ago = |other: Evidence| (other.time - mark.time).abs();
+            let ago = |other: Evidence| other.time.saturating_sub(mark.time).saturating_abs();
             let nearest = if ago(stay.first) < ago(stay.last) { stay.first } else { stay.last };
             let start = window(begin, policy.quiet);
             let pair = Pair {

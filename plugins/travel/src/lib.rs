@@ -149,14 +149,17 @@ impl Detector for Travel {
         let mut all = Organization {
             censuses: read_each(censuses, Census::read)?,
             crowds: read_each(crowds, Crowd::read)?,
+            asked: vec![None; self.found.len()],
         };
         self.learn_of_all(&mut all);
         let mut outcome = Outcome::default();
+        let (times, cells) = (Places::of(&self.batch), PlaceCells::of(&self.batch));
+        let columns = (&times, &cells);
         for (at, (part, bytes)) in self.parts.iter().zip(people).enumerate() {
             let Some(policy) = self.policies.get(part.policy) else { continue };
             let mut person =
                 Traveller::read(bytes, policy.span).ok_or_else(|| unreadable(bytes))?;
-            self.walk(part, policy, &mut person, &all, &mut outcome.findings);
+            self.walk(part, policy, &mut person, &mut all, columns, &mut outcome.findings);
             judge::forget(policy, &mut person);
             let after = person.write(policy.span);
             if after != *bytes {
@@ -245,6 +248,8 @@ fn ask(
 struct Organization {
     censuses: Vec<(Census, bool)>,
     crowds: Vec<(Crowd, bool)>,
+    /// By place: in which span it was asked for last, and the answer.
+    asked: Vec<Option<(i64, bool)>>,
 }
 
 fn unreadable(bytes: &[u8]) -> String {
@@ -346,24 +351,24 @@ impl Travel {
         part: &Part,
         policy: &Policy,
         person: &mut Traveller<'_>,
-        all: &Organization,
+        all: &mut Organization,
+        columns: (&Places<'_>, &PlaceCells<'_>),
         findings: &mut Vec<Finding>,
     ) {
-        let times = Places::of(&self.batch);
-        let cells = PlaceCells::of(&self.batch);
-        let mut before: Option<(u32, i64, Place)> = None;
+        let (times, cells) = columns;
         for (row, at) in self.rows(part) {
             let mark = times.evidence(row);
             let span = mark.time.div_euclid(policy.span);
-            let place = match before {
-                Some((same, then, place)) if (same, then) == (at, span) => place,
-                _ => {
-                    let Some(sighted) = self.found.get(at as usize) else { continue };
-                    let begin = span.saturating_mul(policy.span);
-                    sighted.found.place(all.is_shared(policy, sighted, begin))
-                }
+            let Some(sighted) = self.found.get(at as usize) else { continue };
+            // Everybody's activities in one place and span are asked about once.
+            let shared = match all.asked.get(at as usize) {
+                Some(&Some((same, shared))) if same == span => shared,
+                _ => all.is_shared(policy, sighted, span.saturating_mul(policy.span)),
             };
-            before = Some((at, span, place));
+            if let Some(slot) = all.asked.get_mut(at as usize) {
+                *slot = Some((span, shared));
+            }
+            let place = sighted.found.place(shared);
             for pair in judge::sight(policy, person, place, mark, cells.words(row)) {
                 let words = cells.words(row);
                 findings.push(self.finding(part, policy, row, (&place, words, mark), &pair));

@@ -84,7 +84,7 @@ impl<'a> Told<'a> {
     }
 
     fn learned(&self) -> i64 {
-        (self.mark.time.max(self.pair.mark.time) - self.pair.since).div_euclid(DAY)
+        self.mark.time.max(self.pair.mark.time).saturating_sub(self.pair.since).div_euclid(DAY)
     }
 
     /// `1,200 km/h`

@@ -140,6 +140,9 @@ impl<'a> Traveller<'a> {
     /// place, and that too when it is older than `oldest`. Then places without stays, and, beyond the
     /// bound, the oldest stays.
     pub(crate) fn forget(&mut self, cut: i64, oldest: i64) {
+        if self.stays.len() <= MOST_STAYS && self.stays.iter().all(|stay| stay.last.time >= cut) {
+            return;
+        }
         let mut newest: Vec<(Place, i64)> = Vec::new();
         for stay in &self.stays {
             match newest.iter_mut().find(|(place, _)| *place == stay.place) {
