@@ -20,6 +20,8 @@ pub(crate) struct Historian<'a> {
     /// What insiders, services, guests and administrators do.
     tables: [Weighted; 4],
     repeats: f64,
+    /// Who does nothing but what is planted, from when to when.
+    pub(crate) away: Vec<(u32, i64, i64)>,
     pub(crate) acts: Vec<Act>,
     limit: usize,
 }
@@ -48,6 +50,7 @@ impl<'a> Historian<'a> {
             firm,
             limit,
             repeats,
+            away: Vec::new(),
         }
     }
 
@@ -76,20 +79,35 @@ impl<'a> Historian<'a> {
         (company.start()..company.plan.end).contains(&time)
     }
 
+    /// Every administrator does everything in the first days, so that nothing of it is new later on;
+    /// some manager does everything that is done with documents.
     fn one_of_each(&mut self) {
+        let company = &self.firm.company;
+        let span = company.plan.end - company.start();
         for (activity, what) in (0u8..).zip(ACTIVITIES) {
-            let role = if what.log == Log::Admin { Role::Admin } else { Role::Manager };
-            let actors: Vec<u32> = self.firm.company.of_role(role).collect();
-            let Some(&actor) = self.random.pick(&actors) else { continue };
-            let time = loop {
-                let time = self.working_time(actor);
-                if self.inside(time) {
-                    break time;
-                }
+            let (role, until) = match what.log {
+                Log::Admin => (Role::Admin, company.start() + span / 4),
+                Log::Consolidated => (Role::Manager, company.plan.end),
             };
-            let act = self.act(actor, activity, time, OFFICE, 0);
-            self.add(act);
+            let mut actors: Vec<u32> = company.of_role(role).collect();
+            if what.log == Log::Consolidated {
+                actors = self.random.pick(&actors).copied().into_iter().collect();
+            }
+            for actor in actors {
+                let time = loop {
+                    let time = self.working_time(actor);
+                    if self.inside(time) && time < until {
+                        break time;
+                    }
+                };
+                let act = self.act(actor, activity, time, OFFICE, 0);
+                self.add(act);
+            }
         }
+    }
+
+    fn is_away(&self, actor: u32, time: i64) -> bool {
+        self.away.iter().any(|(who, from, to)| *who == actor && (*from..*to).contains(&time))
     }
 
     /// A time at which this user works.
@@ -127,6 +145,9 @@ impl<'a> Historian<'a> {
             let Some(table) = self.tables.get(table) else { return };
             let activity = table.draw(&mut self.random) as u8;
             let act = self.act(actor, activity, time, place, source);
+            if self.is_away(actor, time) {
+                return;
+            }
             self.add(act);
             // The same thing again within the second: a double click, a bulk action.
             while self.random.chance(self.repeats) {

@@ -43,7 +43,7 @@ pub enum What {
     UnusualAdministration,
     /// Somebody works from a country where nobody does.
     InfrequentCountry,
-    /// From the office, and forty minutes later from the other end of the world.
+    /// From the office, and minutes later from the other end of the world.
     ImpossibleTravel,
     /// From an address that hides who it is.
     AnonymousAddress,
@@ -95,79 +95,73 @@ impl What {
     }
 
     fn traits(self) -> Traits {
-        let (name, labels, role, nth, part, seconds, count): (
-            _,
-            &'static [&'static str],
-            _,
-            _,
-            _,
-            _,
-            _,
-        ) = match self {
-            Self::MassDownload => {
-                ("mass-download", &["mass-download"], Role::Analyst, 7, 0.86, 1_200, 150)
-            }
-            Self::MassShare => {
-                ("mass-share", &["mass-share"], Role::ProjectManager, 4, 0.81, 3_400, 60)
-            }
-            Self::MassDeletion => {
-                ("mass-deletion", &["mass-deletion"], Role::Analyst, 17, 0.93, 900, 120)
-            }
-            Self::UnusualAdministration => (
-                "unusual-administration",
-                &["unusual-administration"],
-                Role::Admin,
-                3,
-                0.79,
-                3_500,
-                60,
-            ),
-            Self::InfrequentCountry => {
-                ("infrequent-country", &["infrequent-country"], Role::Manager, 5, 0.83, 1_500, 8)
-            }
-            Self::ImpossibleTravel => {
-                ("impossible-travel", &["impossible-travel"], Role::Analyst, 23, 0.88, 5_400, 14)
-            }
-            Self::AnonymousAddress => {
-                ("anonymous-address", &["anonymous-address"], Role::Analyst, 33, 0.76, 600, 5)
-            }
-            Self::SuspiciousAddress => {
-                ("suspicious-address", &["suspicious-address"], Role::Manager, 8, 0.9, 600, 5)
-            }
-            Self::TerminatedUser => {
-                ("terminated-user", &["terminated-user"], Role::Analyst, 44, 0.95, 900, 12)
-            }
-            Self::LeavingUserExport => (
-                "leaving-user-export",
-                &["leaving-user-export"],
-                Role::Analyst,
-                50,
-                0.94,
-                5 * 3_600,
-                60,
-            ),
-            Self::InactiveAccount => {
-                ("inactive-account", &["inactive-account"], Role::Analyst, 55, 0.97, 900, 9)
-            }
-            Self::InfrequentNetwork => {
-                ("infrequent-network", &["infrequent-network"], Role::Manager, 17, 0.92, 900, 6)
-            }
-            Self::BusyDay => {
-                ("busy-day", &["mass-download"], Role::Manager, 11, 0.72, 9 * 3_600, 30)
-            }
-            Self::LinksInside => {
-                ("links-inside", &["mass-share"], Role::ProjectManager, 8, 0.7, 8 * 3_600, 12)
-            }
-            Self::TidyingUp => {
-                ("tidying-up", &["mass-deletion"], Role::ProjectManager, 12, 0.68, 8 * 3_600, 15)
-            }
-            Self::Onboarding => {
-                ("onboarding", &["unusual-administration"], Role::Admin, 1, 0.74, 3_300, 6)
-            }
-            Self::RealTravel => {
-                ("real-travel", &["impossible-travel"], Role::Manager, 13, 0.78, 26 * 3_600, 14)
-            }
-        };
+        let (name, labels, role, nth, part, hours, count): (_, &'static [_], _, _, _, _, _) =
+            match self {
+                Self::MassDownload => {
+                    ("mass-download", &["mass-download"], Role::Analyst, 7, 0.935, 0.34, 150)
+                }
+                Self::MassShare => {
+                    ("mass-share", &["mass-share"], Role::ProjectManager, 4, 0.905, 0.95, 60)
+                }
+                Self::MassDeletion => {
+                    ("mass-deletion", &["mass-deletion"], Role::Analyst, 17, 0.95, 0.25, 120)
+                }
+                Self::UnusualAdministration => {
+                    let labels = &["unusual-administration"];
+                    ("unusual-administration", labels, Role::Admin, 3, 0.915, 0.97, 60)
+                }
+                Self::InfrequentCountry => {
+                    ("infrequent-country", &["infrequent-country"], Role::Manager, 5, 0.945, 0.4, 8)
+                }
+                Self::ImpossibleTravel => {
+                    ("impossible-travel", &["impossible-travel"], Role::Analyst, 23, 0.925, 1.5, 14)
+                }
+                Self::AnonymousAddress => {
+                    ("anonymous-address", &["anonymous-address"], Role::Analyst, 33, 0.91, 0.17, 5)
+                }
+                Self::SuspiciousAddress => (
+                    "suspicious-address",
+                    &["suspicious-address"],
+                    Role::Manager,
+                    8,
+                    0.955,
+                    0.17,
+                    5,
+                ),
+                Self::TerminatedUser => {
+                    ("terminated-user", &["terminated-user"], Role::Analyst, 44, 0.96, 0.25, 12)
+                }
+                Self::LeavingUserExport => {
+                    let labels = &["leaving-user-export"];
+                    ("leaving-user-export", labels, Role::Analyst, 50, 0.965, 5.0, 60)
+                }
+                Self::InactiveAccount => {
+                    ("inactive-account", &["inactive-account"], Role::Analyst, 55, 0.97, 0.25, 9)
+                }
+                Self::InfrequentNetwork => (
+                    "infrequent-network",
+                    &["infrequent-network"],
+                    Role::Manager,
+                    17,
+                    0.94,
+                    0.25,
+                    6,
+                ),
+                Self::BusyDay => ("busy-day", &["mass-download"], Role::Manager, 11, 0.9, 9.0, 30),
+                Self::LinksInside => {
+                    ("links-inside", &["mass-share"], Role::ProjectManager, 8, 0.89, 8.0, 12)
+                }
+                Self::TidyingUp => {
+                    ("tidying-up", &["mass-deletion"], Role::ProjectManager, 12, 0.88, 8.0, 15)
+                }
+                Self::Onboarding => {
+                    ("onboarding", &["unusual-administration"], Role::Admin, 1, 0.92, 0.92, 6)
+                }
+                Self::RealTravel => {
+                    ("real-travel", &["impossible-travel"], Role::Manager, 13, 0.8, 27.0, 14)
+                }
+            };
+        let seconds = (hours * 3600.0) as i64;
         let benign = Self::ALL.iter().position(|what| *what == self).is_some_and(|at| at >= 9);
         Traits { name, labels, role, nth, part, seconds, count, benign }
     }
@@ -183,10 +177,9 @@ impl What {
             "Permanent delete option",
         ];
         match self {
-            Self::MassDownload
-            | Self::TerminatedUser
-            | Self::LeavingUserExport
-            | Self::BusyDay => "download",
+            Self::MassDownload | Self::TerminatedUser | Self::LeavingUserExport | Self::BusyDay => {
+                "download"
+            }
             Self::MassShare => "deliver a secured link",
             Self::MassDeletion | Self::TidyingUp => "delete",
             Self::UnusualAdministration => {
@@ -277,6 +270,22 @@ impl Plant {
     }
 }
 
+/// When somebody does nothing but what is planted: nobody works at the office while abroad, nobody
+/// whose account is closed works at all.
+fn away(what: What, (begin, end): (i64, i64), (start, last): (i64, i64)) -> Option<(i64, i64)> {
+    const HOUR: i64 = 3_600_000;
+    match what {
+        What::InfrequentCountry | What::InfrequentNetwork => {
+            Some((start - 20 * HOUR, last + 20 * HOUR))
+        }
+        What::ImpossibleTravel => Some((start - HOUR, last + 12 * HOUR)),
+        What::RealTravel => Some((start, end)),
+        What::InactiveAccount => Some((begin, end)),
+        What::TerminatedUser => Some((begin + (end - begin) / 2, end)),
+        _ => None,
+    }
+}
+
 /// Plants into a history that is still empty. New addresses are added to `places`.
 pub(crate) fn plant(
     historian: &mut Historian<'_>,
@@ -304,13 +313,22 @@ pub(crate) fn plant(
         addresses: address.into_iter().collect(),
         benign: traits.benign,
     };
+    let whole = (company.start(), company.plan.end);
+    let span = (start, start + traits.seconds * 1000);
+    historian.away.extend(away(plant.what, whole, span).map(|(from, to)| (actor, from, to)));
     for n in 0..count {
         let Some(activity) = find(plant.what.activity(n)) else { continue };
         let begin = match plant.what {
             What::InactiveAccount if 3 * n < count => company.start() + DAY,
             _ => start,
         };
-        let time = (begin + n as i64 * pause).min(company.plan.end - 1000);
+        let mut time = begin + n as i64 * pause;
+        if plant.what == What::RealTravel {
+            // An hour at work, a day to get there, and an hour at work again.
+            let part = n as i64 * 7_200_000 / count as i64;
+            time = start + part + if 2 * n >= count { DAY } else { 0 };
+        }
+        let time = time.min(company.plan.end - 1000);
         // Who travels begins at the office.
         let away =
             !matches!(plant.what, What::ImpossibleTravel | What::RealTravel) || 2 * n >= count;
