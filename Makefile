@@ -13,7 +13,7 @@ setup: ## Installs what compiling the plugins needs; every other command does it
 	@plugins/bundle/setup.sh
 
 build: setup ## Builds the program, optimized, as target/release/casbah.
-	$(CARGO) build --release -p casbah -p smartsheet-sim
+	$(CARGO) build --release -p casbah -p smartsheet-sim -p casbah-demo
 
 demo: build ## Connects to a simulated Smartsheet, fetches a week of a made-up company, shows the alerts.
 	@tests/demo.sh

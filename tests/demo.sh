@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `make demo`: a simulated Smartsheet as its own process, the real sign-in, a week of a made-up
-# company, and the alerts. Everything it makes lies in target/demo.
+# `make demo`: three simulated apps in a process of their own, the real sign-ins, ten weeks of a made-up
+# company with an incident for every policy, and what casbah finds of them. Everything it makes lies in
+# target/demo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,40 +11,41 @@ demo=target/demo
 rm -rf "$demo"
 mkdir -p "$demo"
 
-# Secrets of the simulator: made up on the spot, handed over by the environment.
+# The secret of all three apps: made up on the spot, handed over by the environment.
 CASBAH_CLIENT_ID=casbah-demo
 CASBAH_CLIENT_SECRET=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export CASBAH_CLIENT_ID CASBAH_CLIENT_SECRET
-export CASBAH_DATA=$demo/data
+export CASBAH_DATA=$demo/data CASBAH_CONFIG=$demo/casbah.toml
 
-echo "demo: starting a simulated Smartsheet with 400 people and a week of activity" >&2
-SMARTSHEET_SIM_CLIENT_SECRET=$CASBAH_CLIENT_SECRET target/release/smartsheet-sim \
-    --listen 127.0.0.1:0 --users 400 --days 7 --events 150000 --consent auto \
-    --client-id "$CASBAH_CLIENT_ID" --redirect "http://127.0.0.1:$callback/callback/smartsheet/us" \
-    --port-file "$demo/port" >"$demo/simulator.log" 2>&1 &
+echo "demo: making a company of 300 people who work with Smartsheet, NetDocuments and Entra ID" >&2
+target/release/casbah-demo simulate --port "$callback" "$demo" >"$demo/simulator.log" 2>&1 &
 simulator=$!
 trap 'kill "$simulator" 2>/dev/null || true' EXIT
 
-for _ in $(seq 200); do
-    [ -s "$demo/port" ] && break
+for _ in $(seq 400); do
+    [ -s "$demo/addresses" ] && break
     kill -0 "$simulator" 2>/dev/null || { cat "$demo/simulator.log" >&2; exit 1; }
     sleep 0.05
 done
-base=http://127.0.0.1:$(cat "$demo/port")
+# Addresses of the simulated apps, one NAME=VALUE a line.
+# shellcheck source=/dev/null
+. "$demo/addresses"
 
-echo "demo: connecting; the simulator plays the administrator who consents" >&2
-"$casbah" connect smartsheet --name demo --api-base "$base/2.0" --sign-in "$base" --port "$callback" \
-    --browser "target/release/smartsheet-sim visit"
+echo "demo: connecting Entra ID, as an application" >&2
+"$casbah" connect entra --name directory --api-base "$entra" --sign-in "$entra" \
+    --settings "{\"tenant\": \"$tenant\", \"non-interactive\": true}"
+echo "demo: connecting NetDocuments, as an application" >&2
+"$casbah" connect netdocuments --name documents --service --api-base "$netdocuments" \
+    --sign-in "$netdocuments" --settings "{\"repository\": \"$repository\"}" \
+    --requests-per-minute 6000
+echo "demo: connecting Smartsheet; the simulator plays the administrator who consents" >&2
+"$casbah" connect smartsheet --name sheets --api-base "$smartsheet/2.0" --sign-in "$smartsheet" \
+    --port "$callback" --browser "target/release/smartsheet-sim visit"
 
 "$casbah" run --once
 echo
-"$casbah" alert list --limit 100
-echo >&2
-cat >&2 <<END
-The data stays in $CASBAH_DATA. Try:
-  export CASBAH_DATA=$CASBAH_DATA
-  $casbah alert show ID                        an alert with its evidence
-  $casbah activity list --since 24h kind=export
-  $casbah connection list
-  $casbah policy list
-END
+"$casbah" alert list --limit 200
+"$casbah" alert list --limit 0 --format json >"$demo/alerts.json"
+"$casbah" policy list --format json >"$demo/policies.json"
+echo
+target/release/casbah-demo check --alerts "$demo/alerts.json" --policies "$demo/policies.json" "$demo"

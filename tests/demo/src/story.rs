@@ -1,0 +1,293 @@
+//! The company of the demo, what happens in it, and what should be found of that.
+//!
+//! The history ends on a Friday evening, so that every run tells the same story, whatever day it is.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use smartsheet_sim::text::time;
+use smartsheet_sim::{Company, Role};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// Of the company and of everything in it.
+const SEED: u64 = 7;
+const PEOPLE: usize = 300;
+/// Days of history and activities by app. NetDocuments keeps 90 days, Entra ID a month.
+const SMARTSHEET: (u32, usize) = (28, 120_000);
+const NETDOCUMENTS: (u32, usize) = (70, 120_000);
+const ENTRA: u32 = 21;
+
+/// Offices by time zone from west to east: Seattle, New York, London, Berlin, Mumbai, Sydney.
+const OFFICES: [&str; 6] =
+    ["192.0.2.1", "192.0.2.17", "192.0.2.33", "192.0.2.49", "192.0.2.65", "192.0.2.81"];
+/// Networks of those who work at home, in the same order.
+const HOMES: [&str; 6] = [
+    "2001:db8:1::/48",
+    "2001:db8:2::/48",
+    "198.51.100.0/26",
+    "198.51.100.64/26",
+    "2001:db8:5::/48",
+    "2001:db8:6::/48",
+];
+const FAR: &str = "203.0.113.201";
+const TRAVEL: &str = "203.0.113.202";
+const ANONYMOUS: &str = "203.0.113.203";
+const SUSPICIOUS: &str = "203.0.113.204";
+const UNUSUAL_NETWORK: &str = "203.0.113.220";
+
+/// Something that was planted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Planted {
+    /// Short name.
+    pub(crate) name: String,
+    /// The app whose log has it.
+    pub(crate) app: String,
+    /// Who did it: an e-mail address in lower case; empty for nobody in particular.
+    pub(crate) who: String,
+    /// Policies that should find it; of a near miss, those that should not.
+    pub(crate) policies: Vec<String>,
+    /// From when to when, ms since 1970.
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    /// Harmless, though it may look otherwise.
+    pub(crate) near_miss: bool,
+}
+
+/// Three apps, and what should be found in them.
+pub(crate) struct Story {
+    pub(crate) smartsheet: smartsheet_sim::World,
+    pub(crate) netdocuments: netdocuments_sim::World,
+    pub(crate) entra: entra_sim::World,
+    pub(crate) planted: Vec<Planted>,
+    /// What the organization keeps of people beside the directory: who is to leave.
+    pub(crate) people: String,
+}
+
+/// The last Friday, 18:00 UTC, before a time in ms since 1970.
+pub(crate) fn last_friday(now: i64) -> i64 {
+    let day = (now - 18 * HOUR).div_euclid(DAY);
+    // 1970-01-01 was a Thursday, so the second day was a Friday.
+    let since_friday = (day - 1).rem_euclid(7);
+    (day - since_friday) * DAY + 18 * HOUR
+}
+
+fn plan(end: i64, (days, events): (u32, usize)) -> smartsheet_sim::Plan {
+    smartsheet_sim::Plan {
+        seed: SEED,
+        users: PEOPLE,
+        days,
+        events,
+        end,
+        offices: OFFICES.map(str::to_owned).into(),
+        homes: HOMES.map(str::to_owned).into(),
+        ..smartsheet_sim::Plan::default()
+    }
+}
+
+impl Story {
+    /// The story that ends at a time, ms since 1970.
+    pub(crate) fn new(end: i64) -> Result<Self> {
+        let smartsheet = smartsheet_sim::World::new(&plan(end, SMARTSHEET));
+        let cast = Cast::of(smartsheet.company());
+        let netdocuments = netdocuments_sim::World::new(&netdocuments_sim::Plan {
+            company: smartsheet_sim::Plan { late_at_most: 10 * 60_000, ..plan(end, NETDOCUMENTS) },
+            plants: cast.plants(end),
+            ..netdocuments_sim::Plan::default()
+        });
+        let entra = entra_sim::World::new(&cast.directory(end))?;
+        let mut planted = of_smartsheet(&smartsheet);
+        planted.extend(netdocuments.incidents().iter().map(|incident| {
+            let span = (incident.start, incident.end);
+            told(
+                "netdocuments",
+                &incident.name,
+                &incident.actor,
+                &incident.labels,
+                span,
+                incident.benign,
+            )
+        }));
+        // Who is dismissed is no incident of the directory: what the person does then is.
+        let signed_in = entra.incidents().iter().filter(|incident| incident.sign_ins > 0);
+        planted.extend(signed_in.map(|incident| {
+            let span = (incident.start, incident.end);
+            told("entra", &incident.name, &incident.actor, &incident.labels, span, incident.benign)
+        }));
+        let people = format!(
+            "email,state,since,leaves\n{},leaving,{},{}\n",
+            cast.leaver,
+            time(end - 20 * DAY),
+            time(end + 30 * DAY),
+        );
+        Ok(Self { smartsheet, netdocuments, entra, planted, people })
+    }
+}
+
+/// Who plays which part, where a simulator has to be told.
+struct Cast {
+    dismissed: String,
+    leaver: String,
+    /// Has an account, and hardly ever used it.
+    forgotten: String,
+    /// Works in Manchester for a day.
+    elsewhere: String,
+}
+
+impl Cast {
+    fn of(company: &Company) -> Self {
+        let nth = |role: Role, n: usize| {
+            let all: Vec<u32> = company.of_role(role).collect();
+            let at = all.get(n % all.len().max(1)).copied().unwrap_or(0);
+            company
+                .users
+                .get(at as usize)
+                .map_or_else(String::new, |user| user.email.to_lowercase())
+        };
+        let idle = company.users.iter().find(|user| user.status == "PENDING" && user.internal());
+        let british = company.of_role(Role::Manager).chain(company.of_role(Role::ProjectManager));
+        let british = british.filter_map(|at| company.users.get(at as usize));
+        let british = british.filter(|user| user.zone == "Europe/London").nth(2);
+        Self {
+            dismissed: nth(Role::Analyst, 44),
+            leaver: nth(Role::Analyst, 50),
+            forgotten: idle.map_or_else(String::new, |user| user.email.to_lowercase()),
+            elsewhere: british.map_or_else(String::new, |user| user.email.to_lowercase()),
+        }
+    }
+
+    fn plants(&self, end: i64) -> Vec<netdocuments_sim::Plant> {
+        use netdocuments_sim::{Addresses, Plant, What};
+        let addresses = Addresses {
+            far: FAR.to_owned(),
+            travel: TRAVEL.to_owned(),
+            anonymous: ANONYMOUS.to_owned(),
+            suspicious: SUSPICIOUS.to_owned(),
+        };
+        let mut plants = Plant::all(&addresses);
+        for plant in plants.iter_mut().filter(|plant| plant.what == What::TerminatedUser) {
+            plant.actor = Some(self.dismissed.clone());
+            plant.start = Some(dismissal(end) + 20 * HOUR);
+        }
+        let by = |what, actor: &str, address: Option<&str>| Plant {
+            actor: Some(actor.to_owned()),
+            address: address.map(str::to_owned),
+            ..Plant::new(what)
+        };
+        plants.push(by(What::LeavingUserExport, &self.leaver, None));
+        plants.push(by(What::InactiveAccount, &self.forgotten, None));
+        plants.push(by(What::InfrequentNetwork, &self.elsewhere, Some(UNUSUAL_NETWORK)));
+        plants
+    }
+
+    fn directory(&self, end: i64) -> entra_sim::Plan {
+        let dismissed = entra_sim::Change {
+            email: self.dismissed.clone(),
+            what: entra_sim::What::Delete,
+            time: Some(dismissal(end)),
+        };
+        entra_sim::Plan {
+            changes: vec![dismissed],
+            // Entra ID does not say when somebody was disabled, but since when they are deleted.
+            terminated: Some(String::new()),
+            incidents: Some(entra_sim::Addresses {
+                far: FAR.to_owned(),
+                travel: TRAVEL.to_owned(),
+                anonymous: ANONYMOUS.to_owned(),
+                suspicious: SUSPICIOUS.to_owned(),
+            }),
+            ..entra_sim::Plan::of(plan(end, (ENTRA, 0)))
+        }
+    }
+}
+
+/// When somebody is dismissed: on Thursday morning.
+fn dismissal(end: i64) -> i64 {
+    end - 34 * HOUR
+}
+
+fn of_smartsheet(world: &smartsheet_sim::World) -> Vec<Planted> {
+    let emails: BTreeMap<i64, String> =
+        world.company().users.iter().map(|user| (user.id, user.email.to_lowercase())).collect();
+    world
+        .incidents()
+        .iter()
+        .map(|incident| {
+            let who = emails.get(&incident.actor_id).cloned().unwrap_or_default();
+            let span = (incident.start, incident.end);
+            told("smartsheet", &incident.name, &who, &incident.labels, span, incident.benign)
+        })
+        .collect()
+}
+
+/// What a simulator says of an incident, in the words of this demo.
+fn told(
+    app: &str,
+    name: &str,
+    who: &str,
+    labels: &[String],
+    (from, to): (i64, i64),
+    near_miss: bool,
+) -> Planted {
+    let policies = labels.iter().flat_map(|label| named(app, label)).collect();
+    let (app, name, who) = (app.to_owned(), name.to_owned(), who.to_lowercase());
+    Planted { name, app, who, policies, from, to, near_miss }
+}
+
+/// The policies that a simulator's label stands for.
+fn named(app: &str, label: &str) -> Vec<String> {
+    let own = |name: &str| vec![format!("{app}-{name}")];
+    let everywhere = |name: &str| vec![name.to_owned()];
+    match (app, label) {
+        (_, "anonymous-ip") => everywhere("anonymous-address"),
+        (_, "suspicious-ip") => everywhere("suspicious-address"),
+        ("smartsheet", "failed-logins") => {
+            [own(label), everywhere("multiple-failed-logins")].concat()
+        }
+        ("smartsheet", "ownership-transfer") => {
+            [own(label), everywhere("bulk-ownership-transfer")].concat()
+        }
+        ("smartsheet", "mass-download" | "mass-share" | "mass-deletion") => {
+            [own(label), everywhere(label)].concat()
+        }
+        (
+            "smartsheet",
+            "mass-mail-out" | "new-admin" | "unusual-admin-action" | "unusual-impersonation",
+        ) => everywhere(label),
+        ("smartsheet", _) => own(label),
+        (_, "failed-logins") => everywhere("multiple-failed-logins"),
+        _ => everywhere(label),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_story_ends_on_a_friday_evening_that_is_past() {
+        // 2026-11-20 is a Friday; 18:00 is 1_795_197_600.
+        let friday = 1_795_197_600_000;
+        for (now, end) in [
+            (friday, friday),
+            (friday - 1, friday - 7 * DAY),
+            (friday + 3 * DAY, friday),
+            (friday + 7 * DAY - 1, friday),
+        ] {
+            assert_eq!(last_friday(now), end, "{now}");
+        }
+    }
+
+    #[test]
+    fn everybody_has_a_part_of_their_own() {
+        let story = Story::new(last_friday(1_795_197_600_000)).unwrap();
+        let doers: Vec<&Planted> =
+            story.planted.iter().filter(|planted| !planted.near_miss).collect();
+        assert!(doers.len() > 30, "{}", doers.len());
+        for planted in doers {
+            assert!(planted.from < planted.to || planted.to == planted.from, "{planted:?}");
+            assert!(!planted.policies.is_empty(), "{planted:?}");
+        }
+    }
+}
