@@ -203,8 +203,10 @@ impl Kit {
                 // Gone for good before casbah came: nobody knows.
                 ("purged", _) => known.is_none_or(|(state, _)| state == "deleted"),
                 ("unborn", _) => known.is_none(),
-                // Once restored, it is since then, not since the deletion.
-                ("deleted", _) => known == Some(("deleted", account.since)),
+                // Restored and deleted again between two looks, it counts as deleted all along.
+                ("deleted", _) => known.is_some_and(|(state, since)| {
+                    state == "deleted" && since.is_some() && since <= account.since
+                }),
                 ("active", Some(leaving)) => known.is_some_and(|(state, _)| state == leaving),
                 (state, _) => known.is_some_and(|(known, _)| known == state),
             };

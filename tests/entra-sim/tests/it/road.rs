@@ -8,6 +8,7 @@ use casbah_connect::stop;
 use entra_sim::Config;
 use insta::assert_snapshot;
 use serde_json::json;
+use smartsheet_sim::random::Random;
 
 use crate::kit::{Kit, config};
 
@@ -145,6 +146,46 @@ async fn people_change() {
         (kit.sim.accounts().len().div_ceil(70)) as u64 + 3,
         "{calls:?}"
     );
+}
+
+/// Anything that may happen to accounts, in any order, with trouble on the way: after every round
+/// everybody's state is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_is_known_in_the_end() {
+    let kit = Kit::new(config());
+    kit.connect().await;
+    kit.fetch().await;
+    let mut random = Random::new(20_261_120);
+    let people: Vec<String> = active(&kit).into_iter().take(40).collect();
+    for round in 0..25 {
+        for _ in 0..random.below(12) {
+            let who = random.pick(&people).unwrap();
+            let account = kit.sim.accounts().into_iter().find(|it| it.email == *who).unwrap();
+            let what = match account.state.as_str() {
+                "active" => ["disable", "delete"],
+                "disabled" => ["enable", "delete"],
+                "deleted" => ["restore", "purge"],
+                _ => continue,
+            };
+            // A second later than anything before it.
+            kit.advance(1_000);
+            change(&kit, format!("{} {who}", what[random.below(2)]));
+        }
+        match random.below(6) {
+            0 => kit.sim.expire_links(),
+            1 => kit.sim.set_fault("empty-page=3x").unwrap(),
+            2 => kit.sim.set_fault("repeats=4x:20").unwrap(),
+            3 => kit.sim.set_fault("cut-body=2x").unwrap(),
+            4 => kit.sim.set_fault("state-lost=1x").unwrap(),
+            _ => {}
+        }
+        kit.advance(7 * HOUR);
+        let fetched = kit.fetch().await;
+        assert_eq!(fetched.report.state, State::Ok, "{:?}", fetched.report);
+        kit.compare(&format!("round {round}"));
+    }
+    let happened = kit.sim.counters().faults;
+    assert!(happened.len() >= 4, "{happened:?}");
 }
 
 /// News that come late keep their own time.
