@@ -10,6 +10,10 @@ use crate::state::{Habits, value_text};
 /// A population is taken to be at least so large: of ten people, nobody else doing something says
 /// little.
 const SMALLEST: u64 = 100;
+/// Rarer than this is no stranger: of a large organization's values, many are used by one person only.
+const RAREST: f64 = 0.003;
+/// A silence is full long when it is so many times as long as usual.
+const LONG: f64 = 6.0;
 /// How many quiet days are assumed to have gone before the first: the chance of a first time can't
 /// be told from a few days.
 const ASSUMED_DAYS: f64 = 20.0;
@@ -64,6 +68,8 @@ pub(crate) enum Facts {
         /// The last day before, and how many days ago that was.
         last: i64,
         days: i64,
+        /// The usual time between two days of activity, days; 0 where it is not known.
+        usual: f64,
     },
 }
 
@@ -82,10 +88,17 @@ pub(crate) fn judge(
         }
         Mode::FirstTime { .. } => first_time(policy, habits, (day, horizon), others),
         Mode::AfterSilence(silence) => {
-            let last = habits.seen.as_ref()?.1.last_before(horizon)?;
+            let calendar = &habits.seen.as_ref()?.1;
+            let last = calendar.last_before(horizon)?;
             let days = day - last;
-            let score = days as f64 / silence.max(1) as f64;
-            Some(Verdict { score, facts: Facts::Silence { last, days } })
+            // Who comes every other month anyway is not back from anywhere.
+            let usual = match calendar.days_before(horizon) {
+                0..=2 => 0.0,
+                number => (last - calendar.first()) as f64 / (number - 1) as f64,
+            };
+            let length = days as f64 / (usual * LONG).max(1.0);
+            let score = days as f64 / silence.max(1) as f64 * length.min(1.0);
+            Some(Verdict { score, facts: Facts::Silence { last, days, usual } })
         }
     }
 }
@@ -124,14 +137,12 @@ fn first_seen(
         .filter(|(_, days)| days.last_before(horizon).is_some_and(|last| last >= oldest))
         .map(|(id, days)| (days.days_before(horizon).max(1), *id))
         .collect();
-    let once = usual.iter().filter(|(days, _)| *days == 1).count() as f64;
     let days = active.days_before(horizon);
-    // The share of days on which somebody does what they do only once tells how often something new
-    // is to be expected of them (Good and Turing).
-    let own = (once + 1.0) / (days as f64 + 2.0);
-    let share = (users as f64 + 1.0) / (people.max(SMALLEST) as f64 + 2.0);
-    let score = -libm::log10(own.min(1.0)) - libm::log10(share.min(1.0));
     let values = usual.len() as u64;
+    // On so many days something new came up: the next one is to be expected as often.
+    let own = values.max(1) as f64 / (days.min(policy.forget.unsigned_abs()) as f64 + 2.0);
+    let share = (users as f64 + 1.0) / (people.max(SMALLEST) as f64 + 2.0);
+    let score = -libm::log10(own.min(1.0)) - libm::log10(share.clamp(RAREST, 1.0));
     usual.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     let usual = usual
         .iter()

@@ -99,11 +99,12 @@ impl Told<'_> {
                     date(*since)
                 )
             }
-            Facts::Silence { last, days: silent } => format!(
-                "{who} {} after {} of silence, since {}",
+            Facts::Silence { last, days: silent, usual } => format!(
+                "{who} {} after {} of silence, since {}{}",
                 words::verbs(self.batch, self.rows),
                 days(silent.unsigned_abs()),
-                date(*last)
+                date(*last),
+                if *usual > 0.0 { format!("; usually {usual:.1} days") } else { String::new() }
             ),
         }
     }
@@ -153,10 +154,13 @@ impl Told<'_> {
                 add("learned-days", days.to_string());
                 add("learned-since", date(*since));
             }
-            Facts::Silence { last, days } => {
+            Facts::Silence { last, days, usual } => {
                 add("observed", format!("{days} days of silence"));
+                if *usual > 0.0 {
+                    add("expected", format!("{usual:.1} days"));
+                }
                 if let Mode::AfterSilence(silence) = self.policy.mode {
-                    add("expected", format!("less than {silence} days"));
+                    add("silence", format!("{silence} days"));
                 }
                 add("last-seen", date(*last));
             }

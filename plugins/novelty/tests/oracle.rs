@@ -87,10 +87,9 @@ fn first_seen(rows: &[Row], row: &Row) -> Option<f64> {
     };
     let in_use =
         values.into_iter().filter(|value| used(value).is_some_and(|last| last >= day - FORGET));
-    let once = in_use.filter(|value| days_of(&|row| row.country == **value) == 1).count();
-    let own = (once as f64 + 1.0) / (days_of(&|_| true) as f64 + 2.0);
+    let own = in_use.count().max(1) as f64 / (days_of(&|_| true).min(FORGET as usize) as f64 + 2.0);
     let share = (others.len() as f64 + 1.0) / (all.len().max(100) as f64 + 2.0);
-    Some(-own.min(1.0).log10() - share.min(1.0).log10())
+    Some(-own.min(1.0).log10() - share.clamp(0.003, 1.0).log10())
 }
 
 /// Score of somebody's first time in an app.
@@ -116,8 +115,15 @@ fn first_time(rows: &[Row], row: &Row) -> Option<f64> {
 /// Score of activity after silence.
 fn after_silence(rows: &[Row], row: &Row) -> Option<f64> {
     let day = row.time.div_euclid(DAY);
-    let last = last(rows, day - 1, &|other| other.person == row.person && other.app == row.app)?;
-    Some((day - last) as f64 / 6.0)
+    let mine = rows.iter().filter(|other| other.person == row.person && other.app == row.app);
+    let before: Vec<i64> = days(mine).range(..day - 1).copied().collect();
+    let (first, last) = (before.first()?, before.last()?);
+    let usual = match before.len() {
+        0..=2 => 0.0,
+        number => (last - first) as f64 / (number - 1) as f64,
+    };
+    let silent = (day - last) as f64;
+    Some(silent / 6.0 * (silent / (usual * 6.0).max(1.0)).min(1.0))
 }
 
 fn expected(
