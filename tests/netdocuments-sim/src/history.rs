@@ -90,6 +90,7 @@ impl<'a> Historian<'a> {
                 Log::Consolidated => (Role::Manager, company.plan.end),
             };
             let mut actors: Vec<u32> = company.of_role(role).collect();
+            actors.retain(|actor| self.away.iter().all(|(who, ..)| who != actor));
             if what.log == Log::Consolidated {
                 actors = self.random.pick(&actors).copied().into_iter().collect();
             }

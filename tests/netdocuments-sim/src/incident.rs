@@ -39,7 +39,7 @@ pub enum What {
     MassShare,
     /// A hundred and twenty documents deleted in a quarter of an hour.
     MassDeletion,
-    /// An administrator changes users, groups, cabinets and settings, sixty times in an hour.
+    /// An administrator changes users, groups, cabinets and settings, a hundred and twenty times in an hour.
     UnusualAdministration,
     /// Somebody works from a country where nobody does.
     InfrequentCountry,
@@ -57,7 +57,7 @@ pub enum What {
     InactiveAccount,
     /// From a network that nobody uses, in a country where everybody is.
     InfrequentNetwork,
-    /// Thirty downloads, spread over nine hours.
+    /// Eighteen downloads, spread over nine hours.
     BusyDay,
     /// Twelve links to colleagues over a day.
     LinksInside,
@@ -108,7 +108,7 @@ impl What {
                 }
                 Self::UnusualAdministration => {
                     let labels = &["unusual-administration"];
-                    ("unusual-administration", labels, Role::Admin, 3, 0.915, 0.97, 60)
+                    ("unusual-administration", labels, Role::Admin, 3, 0.915, 0.97, 120)
                 }
                 Self::InfrequentCountry => {
                     ("infrequent-country", &["infrequent-country"], Role::Manager, 5, 0.945, 0.4, 8)
@@ -147,7 +147,7 @@ impl What {
                     0.25,
                     6,
                 ),
-                Self::BusyDay => ("busy-day", &["mass-download"], Role::Manager, 11, 0.9, 9.0, 30),
+                Self::BusyDay => ("busy-day", &["mass-download"], Role::Manager, 11, 0.9, 9.0, 18),
                 Self::LinksInside => {
                     ("links-inside", &["mass-share"], Role::ProjectManager, 8, 0.89, 8.0, 12)
                 }
