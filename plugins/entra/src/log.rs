@@ -39,6 +39,9 @@ struct Cursor {
     /// Whether that window reaches up to the present.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     last: bool,
+    /// Whether it was told that the licence does not cover the log.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unlicensed: bool,
 }
 
 /// The window of the request at hand. The same for planning it and for reading its answer.
@@ -54,7 +57,7 @@ fn window(request: &PlanRequest) -> Cursor {
     // A window of no length would be an error, and none may lie in the future.
     let start = whole(wanted.max(earliest)).min(now.saturating_sub(SECOND));
     let end = start.saturating_add(WINDOW);
-    Cursor { at: Some(start), until: Some(end.min(now)), link: None, last: end >= now }
+    Cursor { at: Some(start), until: Some(end.min(now)), last: end >= now, ..Cursor::default() }
 }
 
 /// Times have no fractions on the wire.
@@ -135,10 +138,14 @@ pub(crate) fn read(response: &Response, settings: &Settings) -> Result<Page, Fai
 
 /// The page of a tenant whose licence does not cover the log: there is nothing, and nothing is wrong.
 pub(crate) fn unlicensed(response: &Response) -> Page {
-    casbah_plugin::log(
-        "sign-ins are not fetched: reading them needs Entra ID P1 or P2, which this tenant has not",
-    );
-    nothing(&response.request)
+    let kept: Cursor = cursor(&response.request);
+    if !kept.unlicensed {
+        casbah_plugin::log(
+            "sign-ins are not fetched: reading them needs Entra ID P1 or P2, which this tenant lacks",
+        );
+    }
+    let after = Cursor { at: kept.at, unlicensed: true, ..Cursor::default() };
+    Page { cursor: write(&after), ..nothing(&response.request) }
 }
 
 fn nothing(request: &PlanRequest) -> Page {

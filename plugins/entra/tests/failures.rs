@@ -12,6 +12,7 @@ mod answer;
 
 use answer::{adapter, read, request, response, sample};
 use casbah_model::adapter::{Adapter, Failure, Next, PlanRequest};
+use casbah_plugin::native::logged;
 
 const LINK: &str = r#"{"link":"/v1.0/users/delta?$deltatoken=x","at":1,"until":2}"#;
 
