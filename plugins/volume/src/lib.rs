@@ -24,7 +24,7 @@ use std::ops::Range;
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Evidence, Finding, StateKey};
 use casbah_plugin::{Detector, export_detector};
-use casbah_when::{Cell, Cells, Evaluation, Places, Plan, description, keys, settings};
+use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Source, description, keys, settings};
 
 use crate::judge::{Asked, Judge};
 use crate::person::{Arrival, Person};
@@ -36,6 +36,8 @@ use crate::report::{Fullest, Strange};
 const SCHEMA: &str = include_str!("settings.schema.json");
 /// Begins the keys of populations; no key of a user begins so.
 const POPULATION: &str = "\u{1f}org\u{1f}";
+/// Kinds that casbah writes itself, of what did not happen in the app at that time.
+const OWN_KINDS: [&str; 2] = ["account-state", "behavior"];
 /// Length of the name of a population in a key, bytes.
 const LONGEST: usize = 480;
 
@@ -58,7 +60,8 @@ struct Part {
     policy: usize,
     /// Place of the state of its first population; those of its users follow those of its populations.
     states: usize,
-    populations: usize,
+    /// Time of the first activity of each population in the batch, ms since 1970.
+    populations: Vec<i64>,
     users: Vec<User>,
     /// Rows of all users, by user.
     rows: Vec<u32>,
@@ -95,12 +98,10 @@ impl Detector for Volume {
         let mut asked = Vec::new();
         let mut evaluation = Evaluation::new(&self.plan, &batch);
         let places = Places::of(&batch);
+        // Nearly all policies tell populations apart by the same.
+        let mut known: Vec<(&[Source], Vec<Seen>)> = Vec::new();
         for (index, policy) in self.policies.iter().enumerate() {
-            let rows = evaluation.rows(&policy.when);
-            if rows.is_empty() {
-                continue;
-            }
-            let cells = |sources: &[_]| -> Vec<Cells<'_>> {
+            let cells = |sources: &[Source]| -> Vec<Cells<'_>> {
                 sources.iter().map(|&source| evaluation.cells(source)).collect()
             };
             let (by, population) = (cells(&policy.by), cells(&policy.population));
@@ -109,12 +110,22 @@ impl Detector for Volume {
                 places.has_credible_time(row)
                     && distinct.is_none_or(|cells| cells.cell(&batch, row) != Cell::Absent)
             };
+            let seen = match known.iter().find(|(sources, _)| *sources == policy.population) {
+                Some((_, seen)) => seen.clone(),
+                None => {
+                    let seen = seen(&batch, &places, &population);
+                    known.push((&policy.population, seen.clone()));
+                    seen
+                }
+            };
+            let rows = evaluation.rows(&policy.when);
             let mut list = Vec::new();
             let ranges = keys::part(&batch, &rows, &by, counts, &mut list);
-            if ranges.is_empty() {
+            if seen.is_empty() && ranges.is_empty() {
                 continue;
             }
-            self.parts.push(part(&batch, index, (&by, &population), (list, ranges), &mut asked));
+            let rows = (list, ranges);
+            self.parts.push(part(&batch, index, (&by, &population), seen, rows, &mut asked));
         }
         self.batch = batch;
         self.asked = asked.len();
@@ -134,16 +145,61 @@ impl Detector for Volume {
     }
 }
 
+/// A population with activities in the batch, whether they count or not.
+#[derive(Clone)]
+struct Seen {
+    cells: Vec<Cell>,
+    /// A row of it.
+    row: usize,
+    /// Time of its first activity, ms since 1970.
+    first: i64,
+}
+
+/// The populations of a batch. When an app was first heard of is what learning is measured from, not
+/// when somebody first did what a policy is about: that may be the attack.
+fn seen(batch: &Batch, places: &Places<'_>, population: &[Cells<'_>]) -> Vec<Seen> {
+    let mut seen: Vec<Seen> = Vec::new();
+    let kinds = Cells::column(batch, "kind");
+    // The last kind looked at, and whether it is something that happened.
+    let mut happened = (Cell::Absent, true);
+    let mut last = 0;
+    for row in (0..batch.len()).filter(|&row| places.has_credible_time(row)) {
+        let kind = kinds.cell(batch, row);
+        if kind != happened.0 {
+            happened = (kind, !OWN_KINDS.contains(&batch.text("kind", row)));
+        }
+        if !happened.1 {
+            continue;
+        }
+        let cells = population.iter().map(|cells| cells.cell(batch, row));
+        let time = places.time(row);
+        let is = |seen: &Seen| seen.cells.iter().copied().eq(cells.clone());
+        if !seen.get(last).is_some_and(is) {
+            if cells.clone().any(|cell| cell == Cell::Absent) {
+                continue;
+            }
+            last = seen.iter().position(is).unwrap_or_else(|| {
+                seen.push(Seen { cells: cells.clone().collect(), row, first: time });
+                seen.len() - 1
+            });
+        }
+        if let Some(seen) = seen.get_mut(last) {
+            seen.first = seen.first.min(time);
+        }
+    }
+    seen
+}
+
 /// What the batch holds of a policy; asks for the state of populations and users.
 fn part(
     batch: &Batch,
     policy: usize,
     (by, population): (&[Cells<'_>], &[Cells<'_>]),
+    mut seen: Vec<Seen>,
     (rows, ranges): (Vec<u32>, Vec<Range<usize>>),
     asked: &mut Vec<StateKey>,
 ) -> Part {
     let states = asked.len();
-    let mut known: Vec<Vec<Cell>> = Vec::new();
     let mut users = Vec::with_capacity(ranges.len());
     let mut names = Vec::with_capacity(ranges.len());
     let mut order = Vec::with_capacity(rows.len());
@@ -152,21 +208,25 @@ fn part(
         let first = its.first().copied().unwrap_or(0) as usize;
         order.extend(its.iter().map(|&row| (row, place as u32)));
         let cells = population.iter().map(|cells| cells.cell(batch, first));
-        let same = |other: &Vec<Cell>| other.iter().copied().eq(cells.clone());
-        let population = known.iter().position(same).unwrap_or_else(|| {
-            known.push(cells.collect());
-            asked.push(StateKey {
-                policy: policy as u32,
-                key: population_key(&keys::key(batch, population, first)),
-            });
-            known.len() - 1
+        let is = |seen: &Seen| seen.cells.iter().copied().eq(cells.clone());
+        let population = seen.iter().position(is).unwrap_or_else(|| {
+            seen.push(Seen { cells: cells.clone().collect(), row: first, first: i64::MAX });
+            seen.len() - 1
         });
         names.push(keys::key(batch, by, first));
         users.push(User { population, rows: range });
     }
     order.sort_unstable();
-    asked.extend(names.into_iter().map(|key| StateKey { policy: policy as u32, key }));
-    Part { policy, states, populations: known.len(), users, rows, order }
+    let named = seen.iter().map(|seen| population_key(&keys::key(batch, population, seen.row)));
+    asked.extend(named.chain(names).map(|key| StateKey { policy: policy as u32, key }));
+    Part {
+        policy,
+        states,
+        populations: seen.iter().map(|seen| seen.first).collect(),
+        users,
+        rows,
+        order,
+    }
 }
 
 fn population_key(name: &str) -> String {
@@ -222,14 +282,20 @@ impl<'a> Evaluated<'a> {
             )
         };
         let mut states = states.iter().skip(part.states);
-        let mut populations = Vec::with_capacity(part.populations);
-        for bytes in states.by_ref().take(part.populations) {
-            let population = match bytes.as_slice() {
-                [] => None,
-                bytes => Some(
-                    Population::read(bytes, rule.kinds.len())
-                        .ok_or_else(|| unreadable("population", bytes))?,
-                ),
+        let mut populations = Vec::with_capacity(part.populations.len());
+        for (place, first) in part.populations.iter().enumerate() {
+            let bytes = states.next().map(Vec::as_slice).unwrap_or_default();
+            let unreadable = || unreadable("population", bytes);
+            let counts = part.users.iter().any(|user| user.population == place);
+            let population = if bytes.is_empty() {
+                Some(Population::new(rule.kinds.len(), *first))
+            } else if counts || Population::first(bytes).ok_or_else(unreadable)? > *first {
+                let read = Population::read(bytes, rule.kinds.len());
+                let mut population = read.ok_or_else(unreadable)?;
+                population.first = population.first.min(*first);
+                Some(population)
+            } else {
+                None
             };
             populations.push((population, Asked::default()));
         }
@@ -275,7 +341,7 @@ impl<'a> Evaluated<'a> {
         }
         for (index, user) in self.users.iter().enumerate() {
             if let Some(person) = &user.person {
-                change(self.part.populations + index, person.write(rule));
+                change(self.part.populations.len() + index, person.write(rule));
             }
         }
         for (user, judged) in self.part.users.iter().zip(&self.users) {
@@ -293,8 +359,7 @@ impl<'a> Evaluated<'a> {
         judged.left = judged.left.saturating_sub(1);
 
         let (day, lag) = (rule.calendar.day(time), rule.calendar.lag());
-        let population =
-            population.get_or_insert_with(|| Population::new(rule.kinds.len(), time, day, lag));
+        let Some(population) = population else { return };
         population.first = population.first.min(time);
         let person = judged.person.get_or_insert_with(|| Person::new(rule, time));
         if !person.admit(rule, time) {

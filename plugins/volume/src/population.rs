@@ -49,8 +49,9 @@ pub(crate) enum Change {
 pub(crate) struct Population {
     /// Time of the first activity, ms since 1970.
     pub(crate) first: i64,
-    /// Days after this one are kept by day; it and those before are in the pile.
-    through: i64,
+    /// Days after this one are kept by day; it and those before are in the pile. `None` while nothing
+    /// was counted.
+    through: Option<i64>,
     /// How many kinds of bucket there are.
     kinds: usize,
     pile: Counts,
@@ -109,10 +110,9 @@ pub(crate) struct Scope {
 }
 
 impl Population {
-    /// One of which nothing is known, at its first activity.
-    pub(crate) fn new(kinds: usize, first: i64, day: i64, lag: i64) -> Self {
-        let through = Self::piled(day, lag);
-        Self { first, through, kinds, pile: vec![0; kinds * EACH * BINS], days: Vec::new() }
+    /// One of which nothing is known but its first activity.
+    pub(crate) fn new(kinds: usize, first: i64) -> Self {
+        Self { first, through: None, kinds, pile: vec![0; kinds * EACH * BINS], days: Vec::new() }
     }
 
     /// The last day that is in the pile when the newest is `day`: no day that may still be judged is
@@ -121,22 +121,19 @@ impl Population {
         day.saturating_sub(2 * lag + 3)
     }
 
-    /// Takes note of an activity on a day.
+    /// Takes note of an activity that counts on a day.
     pub(crate) fn reach(&mut self, day: i64, lag: i64, fade: Fade) {
-        let through = Self::piled(day, lag);
-        if through <= self.through {
-            return;
-        }
-        if through - self.through > LONGEST_SILENCE {
+        let to = Self::piled(day, lag);
+        let from = self.through.unwrap_or(to);
+        self.through = Some(from.max(to));
+        if to.saturating_sub(from) > LONGEST_SILENCE {
             self.pile.fill(0);
             self.days.clear();
-            self.through = through;
             return;
         }
-        while self.through < through {
-            self.through += 1;
+        for piled in from.saturating_add(1)..=to {
             self.pile.iter_mut().for_each(|count| *count = fade.left(*count));
-            if self.days.first().is_some_and(|(day, _)| *day == self.through) {
+            if self.days.first().is_some_and(|(day, _)| *day == piled) {
                 let (_, counts) = self.days.remove(0);
                 for (pile, count) in self.pile.iter_mut().zip(counts) {
                     *pile = pile.saturating_add(count << POINT);
@@ -150,7 +147,7 @@ impl Population {
         let (day, kind) = match change {
             Change::Count { day, kind, .. } | Change::Slope { day, kind, .. } => (day, kind),
         };
-        if day <= self.through {
+        if self.through.is_none_or(|through| day <= through) {
             return;
         }
         let size = self.pile.len();
@@ -203,7 +200,7 @@ impl Population {
     fn histogram(&self, kind: usize, which: usize, known: i64, fade: Fade) -> Vec<u64> {
         let range = at(kind, which, 0)..at(kind, which, BINS);
         let mut sums = self.pile.get(range.clone()).unwrap_or_default().to_vec();
-        let mut through = self.through;
+        let mut through = self.through.unwrap_or(known);
         let mut fade_to = |sums: &mut [u64], day: i64| {
             for _ in 0..day.saturating_sub(through).clamp(0, LONGEST_SILENCE) {
                 sums.iter_mut().for_each(|sum| *sum = fade.left(*sum));
@@ -225,10 +222,11 @@ impl Population {
         let mut writer = Writer::new();
         writer.number(VERSION);
         writer.signed(self.first);
-        writer.signed(self.through);
+        let Some(through) = self.through else { return writer.finish() };
+        writer.signed(through);
         sparse(&mut writer, &self.pile);
         writer.number(self.days.len() as u64);
-        let mut before = self.through;
+        let mut before = through;
         for (day, counts) in &self.days {
             writer.number(day.abs_diff(before));
             sparse(&mut writer, counts);
@@ -237,13 +235,24 @@ impl Population {
         writer.finish()
     }
 
+    /// Time of the first activity, of bytes that [`write`](Self::write) wrote.
+    pub(crate) fn first(bytes: &[u8]) -> Option<i64> {
+        let mut reader = Reader::new(bytes);
+        (reader.number()? == VERSION).then_some(())?;
+        reader.signed()
+    }
+
     /// Reads what [`write`](Self::write) wrote; `None` when it did not.
     pub(crate) fn read(bytes: &[u8], kinds: usize) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         if reader.number()? != VERSION {
             return None;
         }
-        let (first, through) = (reader.signed()?, reader.signed()?);
+        let first = reader.signed()?;
+        if reader.is_empty() {
+            return Some(Self::new(kinds, first));
+        }
+        let through = reader.signed()?;
         let size = kinds * EACH * BINS;
         let pile = dense(&mut reader, size)?;
         let length = reader.length(2)?;
@@ -258,7 +267,7 @@ impl Population {
             before = (step > 0).then(|| before.checked_add_unsigned(step)).flatten()?;
             days.push((before, dense(&mut reader, size)?));
         }
-        reader.is_empty().then_some(Self { first, through, kinds, pile, days })
+        reader.is_empty().then_some(Self { first, through: Some(through), kinds, pile, days })
     }
 
     /// How many kinds of bucket it was made for.
@@ -326,7 +335,7 @@ mod tests {
     }
 
     fn population(counts: &[(i64, u64)]) -> Population {
-        let mut population = Population::new(1, 0, 0, LAG);
+        let mut population = Population::new(1, 0);
         for &(day, after) in counts {
             population.reach(day, LAG, fade());
             population.apply(Change::Count { day, kind: 0, class: 0, before: 0, after });
@@ -382,13 +391,16 @@ mod tests {
                 population.apply(Change::Count { day: 10 + day, kind, class: 0, before, after });
                 population.apply(Change::Slope { day: 10 + day, kind, bin: before as usize % BINS });
             };
-            let mut a = Population::new(2, 0, 10, LAG);
+            let mut a = Population::new(2, 0);
+            prop_assert_eq!(Population::read(&a.write(), 2), Some(a.clone()));
             let mut b = a.clone();
+            a.reach(10, LAG, fade());
             b.reach(13, LAG, fade());
             changes.iter().for_each(|change| apply(&mut a, change));
             changes.iter().rev().for_each(|change| apply(&mut b, change));
             a.reach(13, LAG, fade());
             prop_assert_eq!(a.write(), b.write());
+            prop_assert_eq!(Population::first(&a.write()), Some(a.first));
             prop_assert_eq!(Population::read(&a.write(), 2), Some(a));
         }
 

@@ -208,6 +208,25 @@ fn what_was_fetched_counts_as_learning() {
     assert_eq!(findings, [], "in the first week nothing is said");
 }
 
+/// Learning is about the app: in one that is known, something that nobody ever did needs no week.
+#[test]
+fn what_nobody_ever_did_is_found_at_once() {
+    let mut activities = company(10, 20, 4);
+    for made in &mut activities {
+        made.kind = "view";
+    }
+    attack(&mut activities, "person-4", 18, 100);
+    for of in [1, 30, usize::MAX] {
+        let (findings, states) = run(&policies()[..1], in_batches(&logged(&activities), of));
+        let alerts = joined(&findings);
+        assert_eq!(alerts.values().filter(|alert| alert.alert).count(), 1, "batches of {of}");
+        assert_eq!(states.len(), 2, "people who never did it need no state");
+    }
+    activities.retain(|made| made.time > MONDAY + 18 * DAY);
+    let (findings, _) = run(&policies()[..1], in_batches(&logged(&activities), 30));
+    assert_eq!(findings, [], "an app that was never heard of before");
+}
+
 /// A company in which nothing happens: weekends, holidays of one's own, and people who join.
 #[test]
 fn honest_work_is_calm() {
@@ -377,8 +396,11 @@ fn what_can_not_be_placed_is_passed_over() {
         builder.text("object", object);
     }
     let detector = Native::<Volume>::configure(&policies()[1..2]).ok().unwrap();
-    let (keys, _) = detector.evaluate(&builder.finish(), &mut |_| Vec::new()).unwrap();
-    assert_eq!(keys, []);
+    let (keys, _) = detector
+        .evaluate(&builder.finish(), &mut |keys| vec![Vec::new(); keys.len()])
+        .unwrap();
+    let keys: Vec<_> = keys.iter().map(|key| key.key.as_str()).collect();
+    assert_eq!(keys, ["\u{1f}org\u{1f}drive"], "only that the app was heard of");
 }
 
 /// Everything that is wrong is said at once, each with its place and what would be right.

@@ -148,7 +148,7 @@ proptest! {
             for day in person.live(&rule)..=rule.calendar.day(time) {
                 if day >= person.since {
                     let models = person.models(&rule, day);
-                    prop_assert_eq!(said.entry(day).or_insert_with(|| models.clone()), &models);
+                    prop_assert_eq!(said.entry(day).or_insert(models), &models);
                 }
             }
         }
