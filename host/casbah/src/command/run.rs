@@ -228,8 +228,10 @@ impl Supervisor {
         if caught_up && groups.iter().all(|group| group.lag_rows == 0) {
             return Ok(Some(true));
         }
-        let stuck = |group: &EvaluatorStatus| group.lag_rows == 0 || group.trouble.is_some();
-        Ok(groups.iter().all(stuck).then_some(false))
+        let troubled = |group: &EvaluatorStatus| group.trouble.is_some();
+        let stuck = |group: &EvaluatorStatus| group.lag_rows == 0 || troubled(group);
+        // Without any trouble it has only not been written yet that everything is evaluated.
+        Ok((groups.iter().any(troubled) && groups.iter().all(stuck)).then_some(false))
     }
 
     /// Returns once a task has ended.
