@@ -103,6 +103,10 @@ fn a_missing_licence_is_a_limitation() {
             "/v1.0/auditLogs/signIns",
             "it asks again"
         );
+        assert_eq!(logged().len(), 1, "it says so");
+        response.request = asked;
+        read(&response).unwrap();
+        assert_eq!(logged().len(), 0, "but once");
         // As printed on the page of the vendor, with the escape of its text format.
         let escaped =
             br#"{"error":{"code":"Authentication\\_RequestFromNonPremiumTenantOrB2CTenant"}}"#;
