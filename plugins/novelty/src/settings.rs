@@ -223,7 +223,7 @@ fn value(settings: &mut Settings<'_>) -> Option<Vec<Source>> {
 /// Where alerts begin: `line`, a preset, or what a budget gives by the meaning of the score.
 fn line(settings: &mut Settings<'_>, mode: &Mode) -> Option<f64> {
     let (low, medium, high) = match mode {
-        Mode::FirstSeen { .. } => (3.9, 2.9, 2.0),
+        Mode::FirstSeen { .. } => (3.6, 2.9, 2.2),
         Mode::FirstTime { .. } => (1.5, 1.0, 0.5),
         Mode::AfterSilence(_) => (1.5, 1.0, 0.75),
     };
