@@ -197,13 +197,18 @@ async fn faults_are_what_they_say() {
     );
     let response = cut.bearer_auth(&token).send().await.unwrap();
     assert!(response.text().await.is_err(), "the body is cut");
+    client.sim.set_fault("busy-hang=1x:10").unwrap();
+    let path = client.url(&format!("/v1/Repository/{}/log", client.sim.world().repository()));
+    let waiting = client.http.get(path).bearer_auth(&token);
+    let patience = std::time::Duration::from_millis(300);
+    assert!(waiting.timeout(patience).send().await.unwrap_err().is_timeout(), "no answer comes");
     client.sim.set_fault("token-expired=1x").unwrap();
     assert_eq!(client.log(&token, &query).await.status, 401);
     assert_eq!(client.log(&token, &query).await.status, 401, "it stays dead");
     client.sim.set_fault("grant-dead=1x").unwrap();
     assert_eq!(client.refresh(&refresh).await.status, 400);
     assert_eq!(client.refresh(&refresh).await.status, 400, "for good");
-    assert_eq!(client.sim.counters().faults.len(), 16);
+    assert_eq!(client.sim.counters().faults.len(), 17);
 }
 
 /// Compressed or not, it is the same log; and it is sent piece by piece.
