@@ -24,6 +24,7 @@ use crate::connection::{
 };
 use crate::directory::Directory;
 use crate::error::{ConnectError, ConnectErrorKind};
+use crate::fetch::InStep;
 use crate::limit::{Budget, Budgets};
 use crate::oauth::{Bearer, ClientCredentials, Grant, Server, Tokens};
 use crate::text;
@@ -55,6 +56,7 @@ struct Inner {
     budgets: Budgets,
     tokens: Mutex<HashMap<(TenantName, ConnectionName), Tokens>>,
     directories: Mutex<HashMap<TenantName, Arc<Directory>>>,
+    in_step: Mutex<HashMap<TenantName, Arc<InStep>>>,
 }
 
 impl std::fmt::Debug for Connections {
@@ -174,6 +176,7 @@ impl Connections {
             budgets: Budgets::default(),
             tokens: Mutex::default(),
             directories: Mutex::default(),
+            in_step: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -205,6 +208,12 @@ impl Connections {
         let directory = Arc::new(directory);
         directories.insert(tenant.clone(), Arc::clone(&directory));
         Ok(directory)
+    }
+
+    /// What keeps the streams of a tenant in step.
+    pub(crate) fn in_step(&self, tenant: &TenantName) -> Arc<InStep> {
+        let mut all = self.inner.in_step.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(tenant.clone()).or_default())
     }
 
     /// All connections of a tenant, by name.

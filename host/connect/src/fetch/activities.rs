@@ -6,24 +6,29 @@ use std::time::Duration;
 use casbah_model::adapter::{Failure, Next, PlanRequest, Stream, class};
 use tokio::task::JoinHandle;
 
-use super::intake::{Taken, brings_news, newest, take};
+use super::intake::{Taken, brings_news, newest, rewritten, take};
 use super::request::{Arrived, Go, Setback, Worker};
+use super::step::{Member, parts};
 use super::{Event, Shared, StreamEnd, Waiting, blocking};
 use crate::connection::{Position, State, read_position};
 use crate::error::{ConnectError, ConnectErrorKind};
+use crate::stop::Stop;
 
 /// Pages in a row that brought nothing new and no new position, after which the position counts as
 /// stuck.
 const STUCK: u32 = 5;
 /// How long the first round of a directory is waited for.
 const DIRECTORIES: Duration = Duration::from_secs(900);
+/// How often a stream that has not begun yet says that it will.
+const ALIVE: Duration = Duration::from_secs(10);
 /// Times that an adapter may ask to wait without anything new, when somebody waits for the end. More
 /// than it takes to notice a stuck position, so that a new one is looked for first.
 const WAITS: u32 = STUCK + 1;
 
 /// A page on its way into the store.
 struct Storing {
-    task: JoinHandle<Result<Taken, ConnectError>>,
+    /// Nothing when it was time to stop before all of it was stored.
+    task: JoinHandle<Result<Option<Taken>, ConnectError>>,
     after: Position,
     /// Whether the page said that there is more at the very position it was asked at.
     still: bool,
@@ -38,6 +43,8 @@ pub(super) struct Activities {
     /// Where the next page is asked from: at most one page ahead of the store.
     ahead: Position,
     storing: Option<Storing>,
+    /// Its place among the streams that are behind.
+    member: Arc<Member>,
     /// Whether the next plan looks for a new position.
     recover: bool,
     /// Pages in a row without anything new.
@@ -54,11 +61,13 @@ impl Activities {
         let mut stored =
             read_position(books.store().as_ref(), books.tenant(), books.name(), &stream.name)?;
         stored.since.get_or_insert(shared.fetch.since);
+        let member = Arc::new(shared.in_step.join(stored.newest));
         Ok(Self {
             worker: Worker::new(shared, stream),
             ahead: stored.clone(),
             stored,
             storing: None,
+            member,
             recover: false,
             still: 0,
             waits: 0,
@@ -78,11 +87,15 @@ impl Activities {
                 self.worker.request(plan).await
             };
             // The page before must be in, before anything else is decided.
-            if let Err(error) = self.settle().await {
-                self.back_to_stored();
-                match self.worker.not_stored(error).await? {
-                    Go::End(end) => return Ok(end),
-                    Go::On | Go::Recover => continue,
+            match self.settle().await {
+                Ok(true) => {}
+                Ok(false) => return Ok(StreamEnd::Stopped),
+                Err(error) => {
+                    self.back_to_stored();
+                    match self.worker.not_stored(error).await? {
+                        Go::End(end) => return Ok(end),
+                        Go::On | Go::Recover => continue,
+                    }
                 }
             }
             let go = match result {
@@ -109,9 +122,14 @@ impl Activities {
             let _ = outstanding.wait_for(|streams| *streams == 0).await;
             let _ = tokio::time::timeout(DIRECTORIES, shared.directory.settled()).await;
         };
-        tokio::select! {
-            () = both => !self.worker.halt.is_wanted(),
-            () = self.worker.halt.wanted() => false,
+        let mut both = std::pin::pin!(both);
+        loop {
+            tokio::select! {
+                () = &mut both => return !self.worker.halt.is_wanted(),
+                () = self.worker.halt.wanted() => return false,
+                // Others are to wait until it is known where this one begins.
+                () = tokio::time::sleep(ALIVE) => self.member.touch(),
+            }
         }
     }
 
@@ -134,14 +152,16 @@ impl Activities {
         self.recover = false;
     }
 
-    /// Waits for the page that is being stored, if there is one.
-    async fn settle(&mut self) -> Result<(), ConnectError> {
+    /// Waits for the page that is being stored, if there is one. Says no when it was time to stop before
+    /// that was done: then nothing may be stored behind it.
+    async fn settle(&mut self) -> Result<bool, ConnectError> {
         let Some(Storing { task, after, still, caught_up }) = self.storing.take() else {
-            return Ok(());
+            return Ok(true);
         };
-        let taken = task.await.map_err(|_| {
+        let stored = task.await.map_err(|_| {
             ConnectError::new(ConnectErrorKind::Store, "the store panicked while a page was stored")
         })??;
+        let Some(taken) = stored else { return Ok(false) };
         if still && taken.activities == 0 {
             self.still = self.still.saturating_add(1);
         } else {
@@ -161,7 +181,7 @@ impl Activities {
             caught_up,
         });
         self.stored = after;
-        Ok(())
+        Ok(true)
     }
 
     /// Starts storing a page, and says when to fetch the next.
@@ -188,15 +208,22 @@ impl Activities {
         self.recover = false;
         let shared = Arc::clone(&self.worker.shared);
         let (stream, ahead) = (self.worker.stream.name.clone(), after.clone());
-        let task =
-            tokio::task::spawn_blocking(move || take(&shared, &stream, arrived, &before, &ahead));
+        let (member, halt) = (Arc::clone(&self.member), self.worker.halt.clone());
+        let task = tokio::spawn(store(shared, stream, arrived, (before, ahead), member, halt));
         self.storing = Some(Storing { task, after, still, caught_up });
         if next == Next::More {
             return Ok(Go::On);
         }
-        if let Err(error) = self.settle().await {
-            self.back_to_stored();
-            return self.worker.not_stored(error).await;
+        match self.settle().await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Go::End(StreamEnd::Stopped)),
+            Err(error) => {
+                self.back_to_stored();
+                return self.worker.not_stored(error).await;
+            }
+        }
+        if caught_up {
+            self.member.done();
         }
         self.idle(next).await
     }
@@ -251,4 +278,33 @@ impl Activities {
         };
         self.worker.overcome(Setback::Failure(failure, None), can_recover).await
     }
+}
+
+/// Stores a page: at once, or while others are behind, too, in parts that keep in step with them.
+/// Nothing is returned when it was time to stop in between.
+async fn store(
+    shared: Arc<Shared>,
+    stream: String,
+    arrived: Arrived,
+    (before, after): (Position, Position),
+    member: Arc<Member>,
+    mut halt: Stop,
+) -> Result<Option<Taken>, ConnectError> {
+    if member.is_alone() {
+        let work = move || take(&shared, &stream, arrived, &before, &after);
+        return blocking(work).await?.map(Some);
+    }
+    let mut all = Taken::default();
+    for part in blocking(move || parts(rewritten(arrived), before, after)).await? {
+        if !part.arrived.page.batch.is_empty() && !member.reach(part.begins, &mut halt).await {
+            return Ok(None);
+        }
+        let (shared, stream) = (Arc::clone(&shared), stream.clone());
+        let work = move || take(&shared, &stream, part.arrived, &part.before, &part.after);
+        let taken = blocking(work).await??;
+        all.activities += taken.activities;
+        all.duplicates += taken.duplicates;
+        all.late += taken.late;
+    }
+    Ok(Some(all))
 }

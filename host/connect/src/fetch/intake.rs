@@ -88,7 +88,7 @@ const REWRITTEN: &str = "raw";
 
 /// Puts what the adapter wrote anew in the place of the answer, so that nothing of the answer itself
 /// is kept: neither as raw records nor in marks.
-fn rewritten(mut arrived: Arrived) -> Arrived {
+pub(super) fn rewritten(mut arrived: Arrived) -> Arrived {
     let batch = &mut arrived.page.batch;
     let Some(at) = batch.columns.iter().position(|column| column.name == REWRITTEN) else {
         return arrived;
@@ -154,7 +154,8 @@ fn fresh(marks: &[u64], seen: &[bool]) -> Vec<usize> {
         .collect()
 }
 
-fn record<'a>(row: usize, raw: &[u32], body: &'a [u8]) -> &'a [u8] {
+/// The raw record of a row.
+pub(super) fn record<'a>(row: usize, raw: &[u32], body: &'a [u8]) -> &'a [u8] {
     match raw.get(row * 2..row * 2 + 2) {
         Some(&[start, end]) => body.get(start as usize..end as usize).unwrap_or_default(),
         _ => &[],

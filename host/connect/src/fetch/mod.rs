@@ -14,6 +14,7 @@ mod books;
 mod intake;
 mod pace;
 mod request;
+mod step;
 
 use std::fmt;
 use std::sync::{Arc, RwLock};
@@ -37,6 +38,7 @@ use crate::stop::{Stop, StopHandle, stop};
 
 use books::Books;
 pub use pace::Pace;
+pub(crate) use step::InStep;
 
 /// What to fetch, and who wants to hear of it.
 #[derive(Clone)]
@@ -214,6 +216,8 @@ struct Shared {
     /// directory.
     accounts: RwLock<Accounts>,
     directory: Arc<Directory>,
+    /// The streams of the tenant that are behind.
+    in_step: Arc<InStep>,
     /// Streams of accounts whose first round is still to come.
     outstanding: watch::Sender<usize>,
     halt: StopHandle,
@@ -297,6 +301,7 @@ impl Connections {
                 Accounts::load(store.as_ref(), &tenant, &name, &domains)?
             }),
             directory,
+            in_step: self.in_step(&tenant),
             books: Books::new(store.clone(), &fetch, status),
             outstanding: watch::Sender::new(outstanding),
             connections: self.clone(),
