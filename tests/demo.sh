@@ -33,14 +33,15 @@ done
 
 echo "demo: connecting Entra ID, as an application" >&2
 "$casbah" connect entra --name directory --api-base "$entra" --sign-in "$entra" \
-    --settings "{\"tenant\": \"$tenant\", \"non-interactive\": true}"
+    --settings "{\"tenant\": \"$tenant\", \"non-interactive\": true}" \
+    --requests-per-minute 6000
 echo "demo: connecting NetDocuments, as an application" >&2
 "$casbah" connect netdocuments --name documents --service --api-base "$netdocuments" \
     --sign-in "$netdocuments" --settings "{\"repository\": \"$repository\"}" \
     --requests-per-minute 6000
 echo "demo: connecting Smartsheet; the simulator plays the administrator who consents" >&2
 "$casbah" connect smartsheet --name sheets --api-base "$smartsheet/2.0" --sign-in "$smartsheet" \
-    --port "$callback" --browser "target/release/smartsheet-sim visit"
+    --requests-per-minute 6000 --port "$callback" --browser "target/release/smartsheet-sim visit"
 
 "$casbah" run --once
 echo

@@ -9,6 +9,7 @@ mod story;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,10 +77,18 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
         Command::Simulate { folder, port } => simulate(&folder, port),
         Command::Check { folder, alerts, policies } => check(&folder, &alerts, &policies),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When nobody reads what we say there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "demo: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

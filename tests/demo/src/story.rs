@@ -14,9 +14,10 @@ const DAY: i64 = 24 * HOUR;
 /// Of the company and of everything in it.
 const SEED: u64 = 7;
 const PEOPLE: usize = 300;
-/// Days of history and activities by app. NetDocuments keeps 90 days, Entra ID a month.
+/// Days of history and activities by app: more than two months where an account must have been silent
+/// for so long, and less than the month that Entra ID keeps.
 const SMARTSHEET: (u32, usize) = (28, 120_000);
-const NETDOCUMENTS: (u32, usize) = (70, 120_000);
+const NETDOCUMENTS: (u32, usize) = (64, 120_000);
 const ENTRA: u32 = 21;
 
 /// Offices by time zone from west to east: Seattle, New York, London, Berlin, Mumbai, Sydney.
