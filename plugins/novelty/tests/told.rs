@@ -284,3 +284,18 @@ fn incredible_times_are_passed_over() {
     run.try_feed_batch(&builder.finish()).unwrap();
     assert_eq!((run.findings.len(), &run.states), (0, &states));
 }
+
+/// What comes later than the lateness raises nothing, but teaches: the next time it is nothing new.
+#[test]
+fn what_comes_too_late_only_teaches() {
+    let late = row(MONDAY + 27 * DAY, "ana@example.com", "BR");
+    let mut run = Run::new(r#""value": "country""#);
+    run.feed(&month());
+    // A day that came in time after the newest must not make the newest older.
+    run.feed(&[row(MONDAY + 28 * DAY, "ana@example.com", "DE"), late]);
+    assert_eq!(run.findings, []);
+    run.feed(&[row(MONDAY + 30 * DAY, "ana@example.com", "BR")]);
+    assert_eq!(run.findings, []);
+    run.feed(&[row(MONDAY + 30 * DAY, "ana@example.com", "JP")]);
+    assert_eq!(run.findings.len(), 1);
+}

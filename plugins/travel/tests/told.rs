@@ -238,3 +238,13 @@ fn a_common_person_takes_few_bytes() {
     assert_eq!(sizes.len(), 1);
     assert!(sizes[0] <= 200, "{sizes:?}");
 }
+
+/// What comes later than the lateness makes no pair, neither with what was before nor with what follows.
+#[test]
+fn what_comes_too_late_makes_no_pair() {
+    let mut run = run("", &[row(THEN - 26 * HOUR, ANA, NEW_YORK)]);
+    assert_eq!(run.findings, []);
+    run.feed(&[row(THEN, ANA, TOKYO)]);
+    assert_eq!(run.alerts().len(), 1);
+    assert!(run.findings[0].summary.contains("Berlin"));
+}
