@@ -458,6 +458,17 @@ impl Directory {
         self.apply_with(file, now, commits)
     }
 
+    /// Forgets what a directory file said that is not used any more. Blocks for the disk.
+    ///
+    /// # Errors
+    /// `Store` when the store fails.
+    pub fn drop_file(&self, now: i64) -> Result<Taken, ConnectError> {
+        if !self.read().apps.contains_key(&Source::File) {
+            return Ok(Taken::default());
+        }
+        self.apply(&DirectoryFile::default(), now)
+    }
+
     /// As [`Directory::apply`], for a directory that keeps nothing: returns what the log would be
     /// told, in batches.
     ///

@@ -75,6 +75,11 @@ impl Files {
             }
         }
         let mut taken = directory.pass(when::now())?;
+        if self.settings.file.is_none() && self.file.is_none() {
+            // What a file said that the settings named before counts no more.
+            directory.drop_file(when::now())?;
+            self.file = Some(None);
+        }
         if let Some(path) = &self.settings.file {
             let now = stamp(path);
             if self.file.replace(now) != Some(now) {
@@ -389,5 +394,7 @@ mod tests {
         std::fs::remove_file(folder.path().join("people.csv")).unwrap();
         assert!(files.look(&directory).is_err(), "a file that is gone is no empty one");
         assert_eq!(directory.len(), 1);
+        Files::new(DirectorySettings::default()).look(&directory).unwrap();
+        assert!(directory.is_empty(), "a file that is not named any more counts no more");
     }
 }

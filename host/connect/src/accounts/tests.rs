@@ -269,6 +269,41 @@ fn a_round_tells_who_is_new_and_who_is_gone() {
     assert!(accounts.gone(&["1", "2", "3", "4"].map(fingerprint).into()).is_empty());
 }
 
+/// News of what has changed leave out what has not.
+#[test]
+fn what_news_leave_out_is_kept_where_that_is_meant() {
+    let mut accounts = company(&[]);
+    let news = |status: &str| Account {
+        id: "1".to_owned(),
+        status: status.to_owned(),
+        email: if status == DELETED { "4711ana@acme.example" } else { "" }.to_owned(),
+        ..Account::default()
+    };
+    let merged = accounts.changed(vec![news("disabled"), news(DELETED)], Keep::WhatIsLeftOut);
+    let known = accounts.get("1").unwrap();
+    assert_eq!(merged, [Account { status: DELETED.to_owned(), ..known.clone() }]);
+    assert!(accounts.changed(vec![news("active")], Keep::WhatIsLeftOut).is_empty());
+    let whole = accounts.changed(vec![news("active")], Keep::Nothing);
+    assert_eq!((whole[0].email.as_str(), whole[0].admin), ("", None));
+    // Groups are not the business of a stream of accounts, and the other way round.
+    let group = |name: &str| BTreeSet::from([Arc::<str>::from(name)]);
+    let members = Members::from([("1".to_owned(), group("b")), ("new".to_owned(), group("b"))]);
+    for account in accounts.regrouped(&members, true) {
+        accounts.put(account);
+    }
+    assert_eq!(accounts.get("1").unwrap().groups, ["b"]);
+    assert_eq!(accounts.present(), 5, "who is only in a group is no account");
+    assert!(accounts.gone(&["1", "2", "3", "4", "5"].map(fingerprint).into()).is_empty());
+    let renamed = Account { name: "Other".to_owned(), ..news("active") };
+    assert_eq!(accounts.changed(vec![renamed], Keep::Nothing)[0].groups, ["b"]);
+    let more = Members::from([("1".to_owned(), group("a"))]);
+    assert_eq!(accounts.regrouped(&more, false)[0].groups, ["a", "b"]);
+    let only = accounts.regrouped(&more, true);
+    let ids: Vec<(&str, usize)> =
+        only.iter().map(|account| (account.id.as_str(), account.groups.len())).collect();
+    assert_eq!(ids, [("1", 1), ("new", 0)]);
+}
+
 /// The join written down row by row and word by word, to hold the quick one to.
 fn oracle(accounts: &Accounts, row: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut row = row.clone();
