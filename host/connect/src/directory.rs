@@ -247,7 +247,8 @@ impl Directory {
     ) -> Result<Taken, ConnectError> {
         let _writing = self.writing();
         let due = if matches!(news, News::Time) { self.due(source, now) } else { Vec::new() };
-        let mut changes = self.changes(source, news, now)?;
+        let changes = self.changes(source, news, now)?;
+        let mut changes = self.told(changes, source, app, now);
         let mut taken = Taken { changed: 0, ..Taken::default() };
         let mut present = self.read().book.present(source);
         loop {
@@ -346,23 +347,16 @@ impl Directory {
                 }
             }
         }
-        self.told(changes.finish(), source, now)
+        Ok(changes.finish())
     }
 
     /// Adds what the log is to be told, and leaves out what is as it was.
-    fn told(
-        &self,
-        changes: Vec<Change>,
-        source: &Source,
-        now: i64,
-    ) -> Result<Vec<Change>, ConnectError> {
+    fn told(&self, changes: Vec<Change>, source: &Source, app: &str, now: i64) -> Vec<Change> {
         let mut inside = self.write();
-        let app = inside.apps.get(source).cloned().unwrap_or_default();
         let mut kept = Vec::new();
         for mut change in changes {
             if let Some(record) = &mut change.after {
-                let said = inside.people.get(&app, &record.account.id).map(str::to_owned);
-                let address = said.unwrap_or_else(|| inside.book.address_of(source, record));
+                let address = inside.address_of(source, app, record);
                 let spells = record.tell(&address, now);
                 change.rows =
                     spells.iter().map(|&spell| Row::new(record, &address, spell)).collect();
@@ -371,7 +365,7 @@ impl Directory {
                 kept.push(change);
             }
         }
-        Ok(kept)
+        kept
     }
 
     /// The write of some changes. Returns how many activities it adds to the log.
@@ -544,6 +538,18 @@ impl Taken {
 }
 
 impl Inside {
+    /// The person whose account it is, as activities name them; empty when there is no address.
+    fn address_of(&mut self, source: &Source, app: &str, record: &Record) -> String {
+        let by_id = self.people.get(app, &record.account.id);
+        let said = by_id.map(str::to_owned).or_else(|| {
+            record.addresses().find_map(|own| self.people.get(app, &own).map(str::to_owned))
+        });
+        match said {
+            Some(said) => self.book.by_address(&said).map_or(said, |person| person.address),
+            None => self.book.address_of(source, record),
+        }
+    }
+
     fn put(&mut self, source: &Source, record: &Record) {
         self.book.put(source, record);
         // Whatever the log was not told of yet: also what came due while casbah was not running.

@@ -212,6 +212,51 @@ fn a_file_is_told_once_and_not_again_at_a_restart() {
     assert_eq!(open(&store).list(5_000_000), directory.list(5_000_000));
 }
 
+/// News name the person as activities do: by the override table, and by a directory that counts more.
+#[test]
+fn news_name_the_person_as_activities_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let directory = open(&store);
+    directory.apply(&file("email,aliases\nana@acme.example,a.lopez@acme.example\n"), NOW).unwrap();
+    let mut people = People::new();
+    people.insert("entra", "u2", "a.lopez@acme.example");
+    people.insert("", "cy@old.example", "cy@acme.example");
+    directory.set_people(people);
+    let disabled = |id: &str, email: &str| Account {
+        id: id.to_owned(),
+        email: email.to_owned(),
+        status: "disabled".to_owned(),
+        ..Account::default()
+    };
+    let accounts = vec![
+        disabled("u1", "A.Lopez@acme.example"),
+        disabled("u2", "service@acme.example"),
+        disabled("u3", "Cy@old.example"),
+        disabled("u4", ""),
+    ];
+    let source = Source::Connection("corp".parse().unwrap());
+    let news = News::Accounts(accounts, Word::News, None);
+    let taken =
+        directory.hear(&source, "entra", news, NOW, &mut |part| directory.keep(part)).unwrap();
+    assert_eq!((taken.changed, taken.told), (4, 3), "nothing can be made of who has no address");
+    let block = store.read(&tenant(), 1).unwrap().unwrap();
+    let told: Vec<&str> = (0..3).map(|row| block.batch.text("person", row)).collect();
+    assert_eq!(told, ["ana@acme.example", "ana@acme.example", "cy@acme.example"]);
+    // Once there is an address it is told, and it is told anew under another one.
+    let told = |email: &str| {
+        let news = News::Accounts(vec![disabled("u4", email)], Word::News, None);
+        directory
+            .hear(&source, "entra", news, NOW + 1, &mut |part| directory.keep(part))
+            .unwrap()
+            .told
+    };
+    assert_eq!(
+        [told("di@acme.example"), told("di@acme.example"), told("di.m@acme.example")],
+        [1, 0, 1]
+    );
+}
+
 /// A process that ends between any two commits leaves something that the next one completes.
 #[test]
 fn a_file_that_was_applied_in_part_is_completed() {
