@@ -41,7 +41,8 @@ impl Range {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some((first, last)) = text.split_once('-') {
-            return match (plain(first.trim())?, plain(last.trim())?) {
+            let end = |text: &str| plain(text.trim()).map(|address| address.to_canonical());
+            return match (end(first)?, end(last)?) {
                 (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
                     Some(Self::V4(first.into(), last.into()))
                 }
@@ -180,6 +181,7 @@ mod tests {
             ("2001:db8::/32", "2001:db8::/32"),
             ("192.0.2.0-192.0.2.255", "192.0.2.0/24"),
             ("192.0.2.1-192.0.2.2", "192.0.2.1-192.0.2.2"),
+            ("::ffff:192.0.2.1-::ffff:192.0.2.2", "192.0.2.1-192.0.2.2"),
         ] {
             assert_eq!(read(text).as_deref(), Some(range), "{text}");
         }

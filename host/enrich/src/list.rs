@@ -91,6 +91,20 @@ impl List {
         Ok(())
     }
 
+    /// The list, unless it is empty where there were entries: so looks a download that came to nothing.
+    pub(crate) fn in_place_of(self, before: usize) -> Result<Self, EnrichErrors> {
+        if self.len() > 0 || before == 0 {
+            return Ok(self);
+        }
+        Err(EnrichProblem::whole(
+            EnrichProblemKind::Format,
+            &self.file,
+            format!("it holds no addresses, and there were {before} before"),
+            "download it again; a list that is to be empty is taken at the next start",
+        )
+        .into())
+    }
+
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
         self.v4.len() + self.v6.len()

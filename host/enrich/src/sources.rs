@@ -180,7 +180,8 @@ impl Sources {
         }
         let mut lists = false;
         for (loaded, settings) in next.lists.iter_mut().zip(&settings.lists) {
-            lists |= loaded.refresh(&mut problems, |_| List::open(settings));
+            let before = loaded.source.len();
+            lists |= loaded.refresh(&mut problems, |_| List::open(settings)?.in_place_of(before));
         }
         if lists {
             next.table = Arc::new(table(&next.lists));

@@ -78,7 +78,15 @@ fn a_whole_file_is_taken_and_a_broken_one_changes_nothing() {
     assert_eq!(enricher.reload_changed(), Ok(false), "it is reported once");
     assert_eq!(enricher.status(0).warnings().count(), 2, "and shown until it is whole again");
 
-    // A file that is gone is no reason to forget what it said.
+    // A download that came to nothing is no reason to forget what the list said.
+    put(folder.path(), "list.txt", b"");
+    insta::assert_snapshot!(in_folder(enricher.reload_changed().unwrap_err(), folder.path()), @r"
+    error: it holds no addresses, and there were 2 before
+     --> list.txt
+    hint: download it again; a list that is to be empty is taken at the next start
+    ");
+    assert_eq!(told(), "GB London tor ");
+    // Nor is a file that is gone.
     fs::remove_file(folder.path().join("list.txt")).unwrap();
     assert!(enricher.reload_changed().is_err());
     assert_eq!(told(), "GB London tor ");
