@@ -98,7 +98,9 @@ impl Detector for Reputation {
             if flagged.is_empty() && policy.learn == 0 {
                 continue;
             }
-            let meant = evaluation.rows(&policy.when);
+            let mut meant = evaluation.rows(&policy.when);
+            // News of accounts are as old as what they tell: they must not set the clock.
+            meant.and(&evaluation.rows(&policy.done));
             let mut ask = |key: String, what: What| {
                 state.push(StateKey { policy: index as u32, key });
                 self.asked.push(Asked { policy: index, what });

@@ -30,8 +30,10 @@ const OWN_KINDS: [&str; 2] = ["account-state", "behavior"];
 /// A policy's settings in the form in which they are evaluated.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// Activities of people that are meant.
+    /// Activities that are meant.
     pub(crate) when: When,
+    /// What is done by somebody, rather than noted by casbah.
+    pub(crate) done: When,
     /// Activities from addresses that are worth a finding. Asked first: hardly a batch has any.
     pub(crate) tagged: When,
     /// Those of them that count: from nothing trusted, and not failed.
@@ -122,10 +124,13 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     let (tags, categories, [Some(()), Some(())]) = (tags?, categories?, commas) else {
         return None;
     };
+    let done = negated("kind", "not-in", Json::texts(&OWN_KINDS), true);
+    let done = settings.fixed(&Json::List(vec![done]));
     let tagged = tagged(&tags, &categories, settings);
     let counted = counted(&trusted_categories?, &trusted_tags?, logins?, settings);
     Some(Policy {
         when: when?,
+        done: done?,
         tagged: tagged?,
         counted: counted?,
         by: by?,
@@ -208,7 +213,6 @@ fn counted(
     let unattended =
         vec![row("kind", "is", Json::text("login")), row("interactive", "is", Json::Flag(false))];
     let mut rows = vec![
-        negated("kind", "not-in", Json::texts(&OWN_KINDS), true),
         negated("result", "not", Json::text("failure"), true),
         not(group("all", unattended), true),
     ];

@@ -210,6 +210,18 @@ fn learning_makes_behaviors() {
     }
 }
 
+/// News of an account are as old as what they tell of, and end no learning.
+#[test]
+fn what_casbah_notes_itself_does_not_start_the_clock() {
+    let mut settings = settings();
+    settings["learn"] = json!("7d");
+    let mut news = made(-400 * DAY, "ana@x", "", "");
+    news.kind = "account-state";
+    let log = [news, made(0, "ana@x", "10.0.0.1", ""), made(DAY, "ana@x", "192.0.2.1", "tor")];
+    let (findings, _) = run(&settings, &[&log]);
+    assert_eq!(findings.iter().map(|f| f.behavior).collect::<Vec<_>>(), [true]);
+}
+
 #[test]
 fn findings_explain_themselves() {
     let mut log: Vec<Made> = (0..3)
