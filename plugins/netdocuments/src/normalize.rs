@@ -306,14 +306,14 @@ fn is_address(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'))
 }
 
-/// An IP address, also one with a port; anything else is the name of a machine.
+/// An IP address, also one with a port, and IPv4 written as IPv6; anything else is the name of a machine.
 fn address(host: &str) -> Option<String> {
     let host = host.trim();
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     bare.parse::<IpAddr>()
         .ok()
         .or_else(|| host.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
-        .map(|ip| ip.to_string())
+        .map(|ip| ip.to_canonical().to_string())
 }
 
 /// Kind of client, by the name of the application used.

@@ -165,6 +165,8 @@ fn only_addresses_are_addresses() {
         ("2001:DB8::1", "2001:db8::1", Some("2001:DB8::1")),
         ("[2001:db8::1]", "2001:db8::1", Some("[2001:db8::1]")),
         ("203.0.113.9:51000", "203.0.113.9", Some("203.0.113.9:51000")),
+        // The same address as other apps write it.
+        ("::ffff:203.0.113.9", "203.0.113.9", Some("::ffff:203.0.113.9")),
         ("app-server-3", "", Some("app-server-3")),
     ] {
         let batch = normalized(&format!(r#"[{{"name":"open","host":"{host}"}}]"#), SETTINGS);
