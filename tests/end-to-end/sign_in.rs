@@ -1,6 +1,8 @@
 //! Making and losing a connection, as it looks from the terminal.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use smartsheet_sim::Live;
@@ -74,6 +76,47 @@ fn wrong_settings_are_told_at_once() {
     error: the settings for Microsoft Entra ID can't be used: `/tenant` is missing
     hint: Microsoft Entra ID has the settings `apps`, `groups`, `guests`, `leave-dates`, `non-interactive`, `sign-ins`, `tenant`; give them like `--settings '{"NAME": "VALUE"}'`
     "#);
+}
+
+/// An application with a certificate signs in without a secret, and nobody asks it for one.
+#[test]
+fn a_certificate_stands_in_for_the_secret() {
+    let pem =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../connect/src/oauth/certificate/test.pem");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut asked, mut length) = (BufReader::new(stream.try_clone().unwrap()), 0);
+        loop {
+            let mut line = String::new();
+            asked.read_line(&mut line).unwrap();
+            let line = line.trim().to_lowercase();
+            if let Some(said) = line.strip_prefix("content-length:") {
+                length = said.trim().parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        asked.read_exact(&mut body).unwrap();
+        let answer = r#"{"error":"invalid_client","error_description":"no such certificate"}"#;
+        let head =
+            "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\nconnection: close";
+        write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+        String::from_utf8(body).unwrap()
+    });
+    let casbah = Casbah::new();
+    let mut command = casbah.command(&["connect", "entra", "--name", "a", "--client-id", "app"]);
+    command.args(["--settings", r#"{"tenant": "acme.example"}"#, "--certificate-file"]).arg(pem);
+    let output = command.args(["--api-base", &base, "--sign-in", &base]).output().unwrap();
+    let (_, talk) = texts(&output);
+    assert!(talk.contains("no such certificate"), "the app was asked: {talk}");
+    let body = server.join().unwrap();
+    assert!(body.contains("grant_type=client_credentials"), "{body}");
+    assert!(body.contains("client_assertion=ey") && body.contains("jwt-bearer"), "{body}");
+    assert!(!body.contains("client_secret"), "{body}");
 }
 
 /// A key that got lost is neither replaced nor passed over, and comes back with the file.

@@ -62,7 +62,7 @@ pub(crate) async fn run(
             // What can't work for want of a setting is told before anybody is asked.
             Grant::check_client(description, &hosts, &new.settings)?;
             let credentials = client(args, environment, output)?;
-            if credentials.secret.is_none() {
+            if credentials.secret.is_none() && credentials.certificate.is_none() {
                 bail!(
                     "the client secret is empty: an application can't sign in by itself without one"
                 );
