@@ -289,7 +289,8 @@ async fn read_start(
 /// A failure on the wire, in words, without address, query or token.
 pub(crate) fn failed(host: &str, error: &reqwest::Error, token: &SecretString) -> ConnectError {
     let reasons = text::stripped(&reasons(error), [token]);
-    if error.is_timeout() {
+    // Who can't be reached in time has not been asked for too much.
+    if error.is_timeout() && !error.is_connect() {
         return ConnectError::new(
             ConnectErrorKind::TimedOut,
             format!("`{host}` did not answer in time ({reasons})"),

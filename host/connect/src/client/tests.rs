@@ -253,6 +253,31 @@ async fn answers_are_bounded_in_size_and_time() {
     ");
 }
 
+/// A host that lets nobody in is out of reach: it is not an answer that takes too long, which would be
+/// asked for in smaller pieces.
+#[tokio::test]
+async fn who_does_not_let_in_is_out_of_reach() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let at = listener.local_addr().unwrap();
+    // Nobody accepts: once the queue is full, further connections get no answer at all.
+    let mut queue = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(at)).await
+    {
+        queue.push(stream.unwrap());
+    }
+    let mut setup = Setup::new().await;
+    let patience = Patience { connect: Duration::from_millis(200), ..Patience::default() };
+    setup.http = Http::with("1", patience, 1000).unwrap();
+    let hosts = resolve(None, &[("api", &format!("http://{at}"))]).unwrap();
+    let request = get("/me");
+    let error = setup.http.send(&hosts, &request, &setup.token, &setup.clock).await.unwrap_err();
+    assert_eq!(error.kind(), ConnectErrorKind::Network, "{error}");
+    assert!(error.to_string().starts_with("`127.0.0.1` can't be reached: "), "{error}");
+}
+
 /// Sends a gibibyte in pieces, without saying so before, to whoever asks; counts what was taken.
 async fn flood(status: &'static str) -> (String, tokio::task::JoinHandle<u64>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
