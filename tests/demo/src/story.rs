@@ -147,9 +147,12 @@ impl Cast {
                 .map_or_else(String::new, |user| user.email.to_lowercase())
         };
         let idle = company.users.iter().find(|user| user.status == "PENDING" && user.internal());
-        let british = company.of_role(Role::Manager).chain(company.of_role(Role::ProjectManager));
-        let british = british.filter_map(|at| company.users.get(at as usize));
-        let british = british.filter(|user| user.zone == "Europe/London").nth(2);
+        let british = company.users.iter().filter(|user| {
+            user.zone == "Europe/London"
+                && matches!(user.role, Role::Analyst | Role::ProjectManager)
+        });
+        // Somebody who is often at home, so that it is known well from where.
+        let british = british.max_by(|a, b| a.weight.total_cmp(&b.weight));
         Self {
             dismissed: nth(Role::Analyst, 44),
             leaver: nth(Role::Analyst, 50),

@@ -11,6 +11,10 @@ use crate::event::{
 use crate::random::{Random, Weighted};
 
 const DAY: i64 = 86_400_000;
+/// From so many days on a history is long enough for what can only be told from what is usual.
+pub(crate) const LONG: u32 = 14;
+/// The part of what administrators do that is administration, in a long history.
+const ADMINISTRATION: f64 = 0.15;
 
 /// What the app does in its own name: place of the system user, type, weight.
 const AUTOMATIC: &[(usize, &str, &str, f64)] = &[
@@ -32,6 +36,8 @@ pub(crate) struct Historian<'a> {
     users: Weighted,
     automatic: Weighted,
     days: Weighted,
+    /// What administrators do often.
+    administration: Weighted,
     pub(crate) events: Vec<Event>,
     limit: usize,
 }
@@ -52,6 +58,11 @@ impl<'a> Historian<'a> {
             users: Weighted::new(company.users.iter().map(weight)),
             automatic: Weighted::new(AUTOMATIC.iter().map(|entry| entry.3)),
             days: Weighted::new(days),
+            administration: Weighted::new(
+                catalogue().kinds.iter().map(|kind| {
+                    if kind.rank == 3 && kind.people >= 30.0 { kind.people } else { 0.0 }
+                }),
+            ),
             random: Random::new(company.plan.seed ^ 0x5151),
             events: Vec::with_capacity(limit),
             company,
@@ -63,6 +74,9 @@ impl<'a> Historian<'a> {
     pub(crate) fn fill(&mut self) {
         if self.limit.saturating_sub(self.events.len()) >= 5_000 {
             self.one_of_each();
+            if self.is_long() {
+                self.administration_is_nothing_new();
+            }
         }
         while self.events.len() < self.limit {
             if self.random.chance(0.35) {
@@ -111,6 +125,31 @@ impl<'a> Historian<'a> {
         }
     }
 
+    fn is_long(&self) -> bool {
+        self.company.plan.days >= LONG
+    }
+
+    /// Every administrator does everything there is to administer in the first days, so that nothing of
+    /// it is new later on.
+    fn administration_is_nothing_new(&mut self) {
+        let company = self.company;
+        let until = company.start() + (company.plan.end - company.start()) / 4;
+        for actor in company.of_role(Role::Admin) {
+            for (number, kind) in (0u16..).zip(&catalogue().kinds) {
+                if kind.rank != 3 || kind.people <= 0.0 {
+                    continue;
+                }
+                let time = loop {
+                    let time = self.working_time(actor);
+                    if self.inside(time) && time < until {
+                        break time;
+                    }
+                };
+                self.act(actor, number, kind, time, WEB);
+            }
+        }
+    }
+
     /// A time at which this user works.
     fn working_time(&mut self, actor: u32) -> i64 {
         let day = self.company.start().div_euclid(DAY) + self.days.draw(&mut self.random) as i64;
@@ -140,7 +179,11 @@ impl<'a> Historian<'a> {
                 true => Some(catalogue().services()),
                 false => catalogue().people(user.rank()),
             };
-            let number = table.map_or(0, |table| table.draw(&mut self.random)) as u16;
+            let administers = user.role == Role::Admin && self.is_long();
+            let number = match administers && self.random.chance(ADMINISTRATION) {
+                true => self.administration.draw(&mut self.random),
+                false => table.map_or(0, |table| table.draw(&mut self.random)),
+            } as u16;
             if let Some(kind) = catalogue().get(number) {
                 self.act_marked(
                     actor,

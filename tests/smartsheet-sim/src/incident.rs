@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::catalogue::{Class, catalogue};
 use crate::company::{Company, Role};
 use crate::event::{ANONYMOUS, API, Event, NO_TARGET, SYSTEM, SYSTEM_USERS, WEB, mark};
-use crate::history::Historian;
+use crate::history::{Historian, LONG};
 use crate::random::mix;
 
 /// Something that a monitor should notice, or, when `benign`, should not.
@@ -80,9 +80,6 @@ struct Doer {
     source: u8,
     marks: u16,
 }
-
-/// From so many days on a history is long enough for what can only be told from what is usual.
-const LONG: u32 = 14;
 
 /// Plants everything; call before the history is filled, so that the numbers stay the same.
 pub(crate) fn plant<'a>(company: &'a Company, historian: &mut Historian<'a>) -> Vec<Planted> {
@@ -344,7 +341,7 @@ impl Planter<'_, '_> {
         let victim = self.user(Role::Manager, 12);
         let masked = Doer { actor: victim, request: admin, source: API, marks: 0 };
         let steps =
-            (0..60).map(|n| step("SHEET", "LOAD", self.different(Class::Sheet, 16, n))).collect();
+            (0..150).map(|n| step("SHEET", "LOAD", self.different(Class::Sheet, 16, n))).collect();
         let name = ("impersonation-for-hours", &["unusual-impersonation"][..], false);
         self.plant(name, masked, (0.86, 4 * hour), steps);
 
