@@ -46,7 +46,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20_261_120)]
     seed: u64,
     /// People in each company; repeat or separate by commas
-    #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200, 400, 800, 800, 2000, 2000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200, 400, 800, 800, 2000, 2000, 5000])]
     sizes: Vec<usize>,
     /// Days of each company's life
     #[arg(long, default_value_t = 75)]
