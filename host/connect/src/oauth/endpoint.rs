@@ -230,9 +230,10 @@ impl TokenEndpoint {
                     .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Ok(response)
             }
-            Err(mut failure) => {
+            Err(failure) => {
+                let secrets: Vec<_> = secrets.iter().collect();
+                let mut failure = cleaned(failure, status, &body, &secrets);
                 failure.retry_after = retry_after(&headers, &self.clock);
-                failure.message = text::stripped(&failure.message, secrets);
                 Err(failure)
             }
         }
@@ -309,14 +310,14 @@ impl TokenEndpoint {
         }
         let retry = retry_after(response.headers(), &self.clock);
         let body = read_body(response, LARGEST).await.unwrap_or_default();
+        let secrets =
+            [Some(&grant.access), grant.refresh.as_ref(), self.credentials.secret.as_ref()];
+        let secrets: Vec<_> = secrets.into_iter().flatten().collect();
         let mut failure = match normalized(status, &body) {
-            Err(failure) => failure,
+            Err(failure) => cleaned(failure, status, &body, &secrets),
             Ok(_) => TokenFailure::new(Class::Unknown, format!("status {status}")),
         };
         failure.retry_after = retry;
-        let secrets =
-            [Some(&grant.access), grant.refresh.as_ref(), self.credentials.secret.as_ref()];
-        failure.message = text::stripped(&failure.message, secrets.into_iter().flatten());
         Err(failure)
     }
 }
@@ -485,6 +486,24 @@ fn normalized(status: u16, body: &[u8]) -> Result<Vec<u8>, TokenFailure> {
         Ok(bytes) => Ok(bytes),
         Err(_) => failure(Class::Malformed, "the answer can't be read".to_owned()),
     }
+}
+
+/// The failure in words that hold none of the secrets. They are taken out before the words are cut to
+/// length, which would leave a piece of one that can't be found any more; and after, because JSON may
+/// have written them in another way.
+fn cleaned(
+    failure: TokenFailure,
+    status: u16,
+    body: &[u8],
+    secrets: &[&SecretString],
+) -> TokenFailure {
+    let without = |text: &str| text::stripped(text, secrets.iter().copied());
+    let body = Zeroizing::new(without(&String::from_utf8_lossy(body)));
+    let message = match normalized(status, body.as_bytes()) {
+        Err(failure) => without(&failure.message),
+        Ok(_) => format!("status {status}"),
+    };
+    TokenFailure { message, ..failure }
 }
 
 /// Seconds of life, written as a number or as text. Nothing useful counts as not said.

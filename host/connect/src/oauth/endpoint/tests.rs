@@ -320,6 +320,22 @@ async fn an_error_that_repeats_secrets_is_cleaned() {
     assert_eq!(failure.message, "bad *** with *** (x)");
 }
 
+/// Nor may a piece of one, which is all that is left of a long secret in a message cut to length.
+#[tokio::test]
+async fn a_long_secret_is_not_cut_in_two() {
+    let mut setup = setup(ClientAuthentication::Body).await;
+    let long = "piece-of-a-token-".repeat(30);
+    setup.held.refresh = Some(long.as_str().into());
+    let echo = json!({"error": "x", "error_description": format!("bad {long} {}", "a".repeat(90))});
+    let failure = setup.refresh(400, &echo.to_string()).await.unwrap_err();
+    assert_eq!(failure.message, format!("bad *** {} (x)", "a".repeat(90)));
+    // As some write JSON: the slash has a backslash before it.
+    setup.held.refresh = Some("one/two/three".into());
+    let echo = r#"{"error": "x", "message": "bad one\/two\/three"}"#;
+    let failure = setup.refresh(400, echo).await.unwrap_err();
+    assert_eq!(failure.message, "bad *** (x)");
+}
+
 #[tokio::test]
 async fn a_busy_server_names_its_time_and_a_silent_one_is_unclear() {
     let setup = setup(ClientAuthentication::Body).await;
