@@ -93,7 +93,8 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
         grace: grace?,
         remember: remember?,
         lateness: lateness?,
-        window: if quiet? > 0 { quiet? } else { DAY },
+        // No shorter: of each the last activity is kept, and the state must stay small.
+        window: if quiet? > 0 { quiet?.max(HOUR) } else { DAY },
     };
     Some(Policy { when: when?, done: done?, news: news?, group: group?, quiet: quiet?, rule })
 }

@@ -285,6 +285,17 @@ fn findings_explain_themselves() {
     insta::assert_snapshot!(texts.join("\n\n"));
 }
 
+/// A busy account under a policy with a short quiet time must not fill the state.
+#[test]
+fn short_quiet_windows_keep_the_state_small() {
+    let mut settings = settings();
+    settings["quiet"] = json!(1000);
+    let rows: Vec<Made> = (0..3000).map(|minute| done(minute * 60_000, "active", None)).collect();
+    let (_, states) = run(&settings, &[&rows]);
+    let bytes: Vec<usize> = states.values().map(Vec::len).collect();
+    assert!(bytes.len() == 1 && bytes[0] < 1000, "{bytes:?}");
+}
+
 /// Late news find activities of an earlier batch, which can only be named.
 #[test]
 fn activities_of_earlier_batches_are_named() {
