@@ -4,7 +4,7 @@
 //! `cargo run --release -p casbah-volume --example worlds [SEEDS|cost]`. World A draws negative binomial
 //! counts; world B draws Poisson counts of lognormal means and 30 % idle days, so that no detector's
 //! model is true. 1,500 users, heavy-tailed rates, quiet weekends, 20 % joiners, bursts of honest work
-//! on 0.4 % of the days, and 450 planted days: +40, ×8+15, +200. It is not the judge: that is made by
+//! on 0.4 % of the days, and 450 planted days: +40, ×8+15, +200, within half an hour. It is not the judge: that is made by
 //! somebody else, in `tests/evaluate`.
 
 #![expect(
@@ -176,8 +176,22 @@ fn detector(
         let mut activities: Vec<(i64, usize)> = Vec::new();
         for user in 0..USERS {
             let begin = MONDAY + day as i64 * DAY + 7 * 3_600_000;
-            for _ in 0..world.counts[user][day] {
-                activities.push((begin + dice.below(12 * 3_600_000) as i64, user));
+            let count = world.counts[user][day];
+            let honest = match world.planted[user][day] {
+                0 => count,
+                1 => count - 40,
+                2 => (count - 15) / 8,
+                _ => count - 200,
+            };
+            // What is planted is done by a script, in half an hour.
+            let script = dice.below(12 * 3_600_000 - 1_800_000);
+            for n in 0..count {
+                let at = if n < honest {
+                    dice.below(12 * 3_600_000)
+                } else {
+                    script + dice.below(1_800_000)
+                };
+                activities.push((begin + at as i64, user));
             }
         }
         activities.sort_unstable();

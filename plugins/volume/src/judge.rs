@@ -22,47 +22,63 @@ pub(crate) struct Basis {
     pub(crate) usual: Usual,
     /// Whether the population is known long enough before the day is over.
     learned: bool,
-    /// Counts up to this are known to be nothing.
-    nothing_up_to: u64,
-    /// The lowest count that is something, once known.
-    something_from: Option<u64>,
+    /// From which count on a bucket of this kind is worth keeping.
+    own: Threshold,
+    /// From which count on the whole day is strange enough for a part of it to be worth keeping.
+    beside: Threshold,
+}
+
+/// A part of a day, however strange by itself, is stranger than the whole day by so much at most. People
+/// who do something all day long have ten small sessions on one day and a huge one on the next.
+const CONCENTRATION: f64 = 1.0;
+
+/// The lowest count with some score, looked for when it is needed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Threshold {
+    /// Counts up to this are known to be below.
+    below: u64,
+    /// The lowest count that is not, once known.
+    from: Option<u64>,
+}
+
+impl Threshold {
+    /// Whether a count is not below. `possible` is the highest that the batch can lead to; `is` says
+    /// it of any count, and of all higher ones when it says it of one.
+    fn reached(&mut self, count: u64, possible: u64, is: impl Fn(u64) -> bool) -> bool {
+        if count <= self.below {
+            return false;
+        }
+        if self.from.is_none() {
+            let (mut low, mut high) = (self.below + 1, possible.max(count));
+            if !is(high) {
+                self.below = high;
+                return false;
+            }
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if is(middle) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            self.from = Some(low);
+        }
+        self.from.is_some_and(|from| count >= from)
+    }
 }
 
 impl Basis {
-    /// How strange a count is.
-    pub(crate) fn score(&self, count: u64) -> f64 {
-        score(count, self.expected, self.other, &self.usual)
+    /// How strange a count is. `whole` is how strange the whole day is, for a part of it.
+    pub(crate) fn score(&self, count: u64, whole: Option<f64>) -> f64 {
+        let own = score(count, self.expected, self.other, &self.usual);
+        whole.map_or(own, |whole| own.min(whole + CONCENTRATION))
     }
 
-    /// Whether a count is worth keeping. `possible` is the highest that the batch can lead to.
-    fn is_something(&mut self, policy: &Policy, count: u64, possible: u64) -> bool {
-        if !self.learned || count < policy.floor || count <= self.nothing_up_to {
-            return false;
-        }
-        if self.something_from.is_none() {
-            self.look(policy, possible.max(count));
-        }
-        self.something_from.is_some_and(|from| count >= from)
-    }
-
-    /// Looks for the lowest count that is worth keeping, up to `possible`.
-    fn look(&mut self, policy: &Policy, possible: u64) {
-        let is = |count: u64| self.score(count) >= policy.behaviors_from;
-        if !is(possible) {
-            self.nothing_up_to = possible;
-            return;
-        }
-        let (mut low, mut high) =
-            ((self.nothing_up_to + 1).max(policy.floor).min(possible), possible);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if is(middle) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        self.something_from = Some(low);
+    fn reached(&mut self, from: f64, beside: bool, count: u64, possible: u64) -> bool {
+        let (expected, other, usual) = (self.expected, self.other, self.usual);
+        let threshold = if beside { &mut self.beside } else { &mut self.own };
+        threshold.reached(count, possible, |count| score(count, expected, other, &usual) >= from)
     }
 }
 
@@ -96,39 +112,61 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Whether the bucket of a kind in which an activity was counted is worth keeping now. `left` is
-    /// how many more of the user's activities the batch holds.
-    pub(crate) fn is_something(
+    /// Looks up what a day is judged by, for each kind of bucket that is full enough to be spoken of.
+    pub(crate) fn prepare(
         &mut self,
         policy: &Policy,
         population: (&Population, &mut Asked),
         person: &Person,
-        (day, kind): (i64, usize),
-        (count, left): (u64, u64),
-    ) -> bool {
-        if count < policy.floor {
-            return false;
+        day: i64,
+    ) {
+        let (population, asked) = population;
+        for kind in 0..policy.rule.kinds.len() {
+            let full = person.fullest(day, kind).is_some_and(|of| of.count() >= policy.floor);
+            if full && self.known(day, kind).is_none() {
+                self.look_up(policy, (population, asked), person, (day, kind));
+            }
         }
-        let place = self.place(policy, population, person, day, kind);
-        let possible = count.saturating_add(left);
-        self.bases.get_mut(place).is_some_and(|basis| basis.is_something(policy, count, possible))
     }
 
-    /// What the buckets of a kind on a day are judged by.
-    pub(crate) fn basis(
+    /// Whether a day is worth keeping as it is now. `left` is how many more of the user's activities
+    /// the batch holds. What it is judged by must have been looked up.
+    pub(crate) fn is_strange(
         &mut self,
         policy: &Policy,
-        population: (&Population, &mut Asked),
         person: &Person,
-        (day, kind): (i64, usize),
-    ) -> Option<&Basis> {
-        let place = self.place(policy, population, person, day, kind);
-        self.bases.get(place)
+        day: i64,
+        left: u64,
+    ) -> bool {
+        let from = policy.behaviors_from;
+        let parted = policy.rule.parted();
+        let whole = person.fullest(day, 0).map_or(0, |bucket| bucket.count());
+        (0..policy.rule.kinds.len()).any(|kind| {
+            let count = person.fullest(day, kind).map_or(0, |bucket| bucket.count());
+            if count < policy.floor {
+                return false;
+            }
+            let possible = count.saturating_add(left);
+            let own = self
+                .known_mut(day, kind)
+                .is_some_and(|basis| basis.learned && basis.reached(from, false, count, possible));
+            let beside = !own || kind == 0 || !parted || {
+                let possible = whole.saturating_add(left);
+                let basis = self.known_mut(day, 0);
+                basis
+                    .is_some_and(|basis| basis.reached(from - CONCENTRATION, true, whole, possible))
+            };
+            own && beside
+        })
     }
 
-    /// The bases that have been asked for on a day.
+    /// What the buckets of a kind on a day are judged by, if it was looked up.
     pub(crate) fn known(&self, day: i64, kind: usize) -> Option<&Basis> {
         self.bases.iter().find(|basis| (basis.day, basis.kind) == (day, kind))
+    }
+
+    fn known_mut(&mut self, day: i64, kind: usize) -> Option<&mut Basis> {
+        self.bases.iter_mut().find(|basis| (basis.day, basis.kind) == (day, kind))
     }
 
     /// The sums that judge a day.
@@ -141,18 +179,13 @@ impl Judge {
         models.unwrap_or_default()
     }
 
-    fn place(
+    fn look_up(
         &mut self,
         policy: &Policy,
         (population, asked): (&Population, &mut Asked),
         person: &Person,
-        day: i64,
-        kind: usize,
-    ) -> usize {
-        let known = |basis: &Basis| (basis.day, basis.kind) == (day, kind);
-        if let Some(place) = self.bases.iter().position(known) {
-            return place;
-        }
+        (day, kind): (i64, usize),
+    ) {
         let calendar = policy.rule.calendar;
         let class = calendar.class(day);
         let [working, weekend] =
@@ -173,9 +206,8 @@ impl Judge {
             other,
             usual,
             learned: calendar.start(day + 1) > population.first.saturating_add(policy.learn),
-            nothing_up_to: 0,
-            something_from: None,
+            own: Threshold::default(),
+            beside: Threshold::default(),
         });
-        self.bases.len() - 1
     }
 }

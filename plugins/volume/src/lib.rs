@@ -261,7 +261,7 @@ struct Judged {
 struct Found {
     day: i64,
     evidence: Vec<Evidence>,
-    /// The fullest bucket of each kind that was found strange: what is fullest is strangest.
+    /// The fullest bucket of each kind: what is fullest is strangest.
     fullest: Vec<Fullest>,
 }
 
@@ -380,36 +380,27 @@ impl<'a> Evaluated<'a> {
         }
         changes.drain(..).for_each(|change| population.apply(change));
 
-        let mut fullest = Vec::new();
-        for (kind, &per) in rule.kinds.iter().enumerate() {
-            let Some(bucket) = person.bucket(day, kind, time) else { continue };
-            let (count, span, fired) = (bucket.count(), bucket.span(), bucket.fired());
-            let with = (&*population, &mut *asked);
-            if fired {
-                // What it is judged by is told with what has become evidence.
-                let _looked_up = judged.judge.basis(policy, with, person, (day, kind));
-            } else if judged.judge.is_something(
-                policy,
-                with,
-                person,
-                (day, kind),
-                (count, judged.left),
-            ) {
-                person.fire(day, kind, time);
-            } else {
-                continue;
-            }
-            fullest.push(Fullest { kind, per, count, span });
-        }
-        if fullest.is_empty() {
+        judged.judge.prepare(policy, (&*population, &mut *asked), person, day);
+        let known = person.is_strange(day);
+        if !known && !judged.judge.is_strange(policy, person, day, judged.left) {
             person.keep(day, arrival.evidence);
             return;
         }
-        let mut found = Found { day, evidence: vec![arrival.evidence], fullest };
-        person.take_evidence(day, &mut found.evidence);
+        let mut evidence = vec![arrival.evidence];
+        if !known {
+            person.find_strange(day, &mut evidence);
+        }
+        let fullest = rule.kinds.iter().enumerate().filter_map(|(kind, &per)| {
+            let bucket = person.fullest(day, kind)?;
+            Some(Fullest { kind, per, count: bucket.count(), span: bucket.span() })
+        });
+        let fullest = fullest.collect();
         match judged.found.iter_mut().find(|known| known.day == day) {
-            Some(known) => known.join(found),
-            None => judged.found.push(found),
+            Some(known) => {
+                known.evidence.append(&mut evidence);
+                known.fullest = fullest;
+            }
+            None => judged.found.push(Found { day, evidence, fullest }),
         }
     }
 
@@ -425,9 +416,12 @@ impl<'a> Evaluated<'a> {
             let mut evidence = evidence.clone();
             evidence.sort_unstable();
             let (Some(first), Some(last)) = (evidence.first(), evidence.last()) else { continue };
+            let basis = |fullest: &Fullest| judged.judge.known(*day, fullest.kind);
+            let whole = fullest.first().filter(|_| policy.rule.parted());
+            let whole = whole.and_then(|whole| Some(basis(whole)?.score(whole.count, None)));
             let strange = fullest.iter().filter_map(|fullest| {
-                let basis = judged.judge.known(*day, fullest.kind)?;
-                let score = basis.score(fullest.count);
+                let basis = basis(fullest)?;
+                let score = basis.score(fullest.count, whole.filter(|_| fullest.kind > 0));
                 Some(Strange { day: *day, fullest: *fullest, basis, score, since: person.since })
             });
             let Some(strange) = strange.max_by(|a, b| a.score.total_cmp(&b.score)) else {
@@ -452,20 +446,6 @@ impl<'a> Evaluated<'a> {
                 behavior: strange.score < policy.line,
                 evidence,
             });
-        }
-    }
-}
-
-impl Found {
-    /// Takes in what has become evidence later.
-    fn join(&mut self, later: Self) {
-        self.evidence.extend(later.evidence);
-        for new in later.fullest {
-            match self.fullest.iter_mut().find(|old| old.kind == new.kind) {
-                Some(old) if old.count <= new.count => *old = new,
-                Some(_) => {}
-                None => self.fullest.push(new),
-            }
         }
     }
 }

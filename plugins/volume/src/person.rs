@@ -48,7 +48,9 @@ struct Open {
     day: i64,
     /// Buckets by kind, and then in the order of time.
     buckets: Vec<Bucket>,
-    /// Activities that may become evidence, in order.
+    /// It has been found strange: what is added is evidence at once.
+    strange: bool,
+    /// Activities that may become evidence.
     pending: Pending,
 }
 
@@ -62,8 +64,6 @@ pub(crate) struct Bucket {
     /// To here: the last activity of a session, else the last moment of the clock's.
     last: i64,
     tally: Tally,
-    /// Has been found strange; what is added is reported at once.
-    fired: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,17 +110,9 @@ impl Bucket {
         self.tally.count()
     }
 
-    pub(crate) fn fired(&self) -> bool {
-        self.fired
-    }
-
     /// Time of its first and last activity, for a session.
     pub(crate) fn span(&self) -> (i64, i64) {
         (self.first, self.last)
-    }
-
-    fn is(&self, kind: usize, time: i64) -> bool {
-        usize::from(self.kind) == kind && (self.first..=self.last).contains(&time)
     }
 }
 
@@ -200,7 +192,7 @@ impl Person {
         let place = self.days.binary_search_by_key(&day, |open| open.day);
         let new_day = place.is_err();
         let place = place.unwrap_or_else(|place| {
-            self.days.insert(place, Open { day, buckets: Vec::new(), pending: Pending::default() });
+            self.days.insert(place, Open::new(day));
             place
         });
         if let Some(open) = self.days.get_mut(place) {
@@ -209,39 +201,44 @@ impl Person {
         Counted { day, new_day }
     }
 
-    /// The bucket of a kind that a time lies in.
-    pub(crate) fn bucket(&self, day: i64, kind: usize, time: i64) -> Option<&Bucket> {
-        let open = self.days.iter().rev().find(|open| open.day == day)?;
-        open.buckets.iter().rev().find(|bucket| bucket.is(kind, time))
+    /// The fullest bucket of a kind on a day, the earliest of several.
+    pub(crate) fn fullest(&self, day: i64, kind: usize) -> Option<&Bucket> {
+        let mut of = self.open(day)?.of(kind);
+        let first = of.next()?;
+        Some(of.fold(
+            first,
+            |fullest, bucket| {
+                if bucket.count() > fullest.count() { bucket } else { fullest }
+            },
+        ))
     }
 
-    /// Marks the bucket of a kind that a time lies in as strange.
-    pub(crate) fn fire(&mut self, day: i64, kind: usize, time: i64) {
-        let open = self.days.iter_mut().rev().find(|open| open.day == day);
-        if let Some(open) = open
-            && let Some(bucket) = open.buckets.iter_mut().find(|bucket| bucket.is(kind, time))
-        {
-            bucket.fired = true;
-        }
+    /// Whether a day has been found strange.
+    pub(crate) fn is_strange(&self, day: i64) -> bool {
+        self.open(day).is_some_and(|open| open.strange)
     }
 
     /// Remembers an activity of a day that may become evidence.
     pub(crate) fn keep(&mut self, day: i64, evidence: Evidence) {
-        if let Some(open) = self.days.iter_mut().rev().find(|open| open.day == day) {
+        if let Some(open) = self.open_mut(day) {
             open.pending.insert(evidence);
         }
     }
 
-    /// Takes the activities of a day that have become evidence.
-    pub(crate) fn take_evidence(&mut self, day: i64, taken: &mut Vec<Evidence>) {
-        let Some(open) = self.days.iter_mut().rev().find(|open| open.day == day) else { return };
-        let fired: Vec<(i64, i64)> = open
-            .buckets
-            .iter()
-            .filter(|bucket| bucket.fired)
-            .map(|bucket| (bucket.first, bucket.last))
-            .collect();
-        open.pending.take(&fired, taken);
+    /// Marks a day as strange, and takes the activities that have become evidence by it.
+    pub(crate) fn find_strange(&mut self, day: i64, taken: &mut Vec<Evidence>) {
+        if let Some(open) = self.open_mut(day) {
+            open.strange = true;
+            open.pending.take(taken);
+        }
+    }
+
+    fn open(&self, day: i64) -> Option<&Open> {
+        self.days.iter().rev().find(|open| open.day == day)
+    }
+
+    fn open_mut(&mut self, day: i64) -> Option<&mut Open> {
+        self.days.iter_mut().rev().find(|open| open.day == day)
     }
 
     /// The sums that judge a day: all days that are complete when it begins.
@@ -272,8 +269,13 @@ fn fold(rule: &Rule, models: &mut Models, day: i64, open: Option<&Open>) {
 }
 
 impl Open {
+    fn new(day: i64) -> Self {
+        Self { day, buckets: Vec::new(), strange: false, pending: Pending::default() }
+    }
+
     /// Leaves the counts.
     fn settle(&mut self) {
+        self.strange = false;
         self.pending = Pending::default();
         for bucket in &mut self.buckets {
             let (kind, tally) = (bucket.kind, Tally::Count(bucket.count()));
@@ -327,7 +329,7 @@ impl Open {
         let touched = behind.iter().take_while(touches).count();
         if touched == 0 {
             let tally = Tally::none(rule.distinct);
-            self.buckets.insert(from, Bucket { kind, first, last, tally, fired: false });
+            self.buckets.insert(from, Bucket { kind, first, last, tally });
             return from;
         }
         let joined: Vec<Bucket> = self.buckets.drain(from + 1..from + touched).collect();
@@ -339,7 +341,6 @@ impl Open {
                 change(other.count(), 0);
                 bucket.tally.merge(&other.tally);
                 bucket.last = bucket.last.max(other.last);
-                bucket.fired |= other.fired;
                 change(before, bucket.count());
             }
         }

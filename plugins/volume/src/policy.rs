@@ -50,6 +50,13 @@ pub(crate) struct Rule {
     pub(crate) fade: Fade,
 }
 
+impl Rule {
+    /// Whether days are counted as a whole and in parts.
+    pub(crate) fn parted(&self) -> bool {
+        self.kinds.len() > 1 && self.kinds.first() == Some(&Per::Day)
+    }
+}
+
 /// A policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {

@@ -4,8 +4,8 @@
 //! version, newest, days since the first, by kind and class: days, sum, squares,
 //! open days: days since the one before, and
 //!   settled: by kind: counts
-//!   live:    by kind: sessions with their times, hours with their number; tally and whether it fired
-//!            activities that may become evidence: see `pending`
+//!   live:    by kind: sessions with their times, hours with their number; tally
+//!            activities that may become evidence: see `pending`; whether it is strange
 //! ```
 //!
 //! Which days are live follows from the newest activity. Where activities are cut into hours or
@@ -27,7 +27,7 @@ const TIMES: std::ops::Range<i64> = -6_400_000_000_000_000..6_400_000_000_000_00
 
 /// Whether a kind of bucket is the sum of another kind.
 fn derived(rule: &Rule, per: Per) -> bool {
-    per == Per::Day && rule.kinds.len() > 1
+    per == Per::Day && rule.parted()
 }
 
 impl Person {
@@ -62,8 +62,7 @@ impl Person {
                 }
             }
             if open.day >= live {
-                write_fired(&mut writer, rule, open);
-                open.pending.write(&mut writer, rule.calendar.start(open.day));
+                open.pending.write(&mut writer, rule.calendar.start(open.day), open.strange);
             }
         }
         writer.finish()
@@ -113,12 +112,11 @@ fn write_live<'a>(
                 before = bucket.last;
             }
         }
-        let fired = u64::from(bucket.fired);
         match &bucket.tally {
-            Tally::Count(count) => writer.number(count.saturating_mul(2) | fired),
+            Tally::Count(count) => writer.number(*count),
             Tally::Distinct(distinct) => {
                 let hashes = distinct.hashes();
-                writer.number((hashes.len() as u64) << 1 | fired);
+                writer.number(hashes.len() as u64);
                 let before = std::iter::once(&0).chain(hashes);
                 hashes.iter().zip(before).for_each(|(hash, before)| {
                     writer.number(u64::from(hash.abs_diff(*before)));
@@ -128,18 +126,9 @@ fn write_live<'a>(
     }
 }
 
-/// Whether the day as a whole fired, where its count is not written.
-fn write_fired(writer: &mut Writer, rule: &Rule, open: &Open) {
-    for (kind, per) in rule.kinds.iter().enumerate() {
-        if derived(rule, *per) {
-            writer.number(u64::from(open.of(kind).any(|bucket| bucket.fired)));
-        }
-    }
-}
-
 fn read_day(reader: &mut Reader<'_>, rule: &Rule, day: i64, live: bool) -> Option<Open> {
     let start = rule.calendar.start(day);
-    let mut open = Open { day, buckets: Vec::new(), pending: Pending::default() };
+    let mut open = Open::new(day);
     for (kind, per) in rule.kinds.iter().enumerate() {
         if live && derived(rule, *per) {
             continue;
@@ -158,24 +147,20 @@ fn read_day(reader: &mut Reader<'_>, rule: &Rule, day: i64, live: bool) -> Optio
         }
     }
     if live {
-        read_derived(reader, rule, &mut open)?;
-        open.pending = Pending::read(reader, start)?;
+        derive(rule, &mut open);
+        (open.pending, open.strange) = Pending::read(reader, start)?;
     }
     Some(open)
 }
 
 /// Makes the whole day of its parts, where it was not written: of those of the next kind.
-fn read_derived(reader: &mut Reader<'_>, rule: &Rule, open: &mut Open) -> Option<()> {
-    let Some(whole) = rule.kinds.iter().position(|per| derived(rule, *per)) else {
-        return Some(());
-    };
+fn derive(rule: &Rule, open: &mut Open) {
+    let Some(whole) = rule.kinds.iter().position(|per| derived(rule, *per)) else { return };
     let mut tally = Tally::none(rule.distinct);
     open.of(whole + 1).for_each(|part| tally.merge(&part.tally));
     let (first, last, _) = clock(rule.calendar.start(open.day), DAY);
-    let fired = flag(reader.number()?)?;
     let place = open.buckets.partition_point(|bucket| usize::from(bucket.kind) < whole);
-    open.buckets.insert(place, Bucket { kind: whole as u8, first, last, tally, fired });
-    Some(())
+    open.buckets.insert(place, Bucket { kind: whole as u8, first, last, tally });
 }
 
 fn read_live(
@@ -209,17 +194,13 @@ fn read_live(
     let tally = if rule.distinct {
         let mut hashes = Vec::new();
         let mut hash = 0u32;
-        for _ in 0..number / 2 {
+        for _ in 0..number {
             hash = hash.checked_add(u32::try_from(reader.number()?).ok()?)?;
             hashes.push(hash);
         }
         Tally::Distinct(Distinct::of(hashes)?)
     } else {
-        Tally::Count(number / 2)
+        Tally::Count(number)
     };
-    Some(Bucket { kind: 0, first, last, tally, fired: number % 2 == 1 })
-}
-
-fn flag(number: u64) -> Option<bool> {
-    (number <= 1).then_some(number == 1)
+    Some(Bucket { kind: 0, first, last, tally })
 }

@@ -41,17 +41,11 @@ impl Pending {
         }
     }
 
-    /// Takes those out whose time is in one of the spans.
-    pub(super) fn take(&mut self, spans: &[(i64, i64)], taken: &mut Vec<Evidence>) {
-        if self.count == 0 {
-            return;
-        }
-        let is = |time: i64| spans.iter().any(|(first, last)| (*first..=*last).contains(&time));
-        let (out, stay): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|one| is(one.0));
-        if !out.is_empty() {
-            taken.extend(out.into_iter().map(|(time, sequence)| Evidence { time, sequence }));
-            *self = Self::default();
-            stay.into_iter().for_each(|one| self.push(one));
+    /// Takes all of them out.
+    pub(super) fn take(&mut self, taken: &mut Vec<Evidence>) {
+        if self.count > 0 {
+            let all = std::mem::take(self).all().into_iter();
+            taken.extend(all.map(|(time, sequence)| Evidence { time, sequence }));
         }
     }
 
@@ -82,9 +76,9 @@ impl Pending {
         all
     }
 
-    /// Adds the bytes that stand for it; `start` is when its day begins.
-    pub(super) fn write(&self, writer: &mut Writer, start: i64) {
-        writer.number(self.count as u64);
+    /// Adds the bytes that stand for it, and for a flag; `start` is when its day begins.
+    pub(super) fn write(&self, writer: &mut Writer, start: i64, flag: bool) {
+        writer.number((self.count as u64) << 1 | u64::from(flag));
         if self.count > 0 {
             writer.number(self.last.0.abs_diff(start));
             writer.number(self.last.1);
@@ -95,14 +89,18 @@ impl Pending {
     }
 
     /// Reads what [`write`](Self::write) wrote.
-    pub(super) fn read(reader: &mut Reader<'_>, start: i64) -> Option<Self> {
-        let count = usize::try_from(reader.number()?).ok().filter(|count| *count <= MOST)?;
+    pub(super) fn read(reader: &mut Reader<'_>, start: i64) -> Option<(Self, bool)> {
+        let number = reader.number()?;
+        let (count, flag) = (usize::try_from(number >> 1).ok()?, number & 1 == 1);
+        if count > MOST {
+            return None;
+        }
         if count == 0 {
-            return Some(Self::default());
+            return Some((Self::default(), flag));
         }
         let last = (start.checked_add_unsigned(reader.number()?)?, reader.number()?);
         let steps = if count > 1 { reader.bytes()?.to_vec() } else { Vec::new() };
-        Some(Self { count, last, steps })
+        Some((Self { count, last, steps }, flag))
     }
 }
 
@@ -112,13 +110,9 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// A sorted list of all is the oracle, whatever the order and whenever some are taken.
+        /// A sorted list of all is the oracle, whatever the order.
         #[test]
-        fn the_earliest_are_kept(
-            times in proptest::collection::vec(0i64..400, 0..250),
-            spans in proptest::collection::vec((0i64..400, 0i64..30), 0..3),
-        ) {
-            let spans: Vec<_> = spans.into_iter().map(|(first, length)| (first, first + length)).collect();
+        fn the_earliest_are_kept(times in proptest::collection::vec(0i64..400, 0..250), flag: bool) {
             let mut pending = Pending::default();
             let mut all = Vec::new();
             for (time, sequence) in times.into_iter().zip(1u64..) {
@@ -130,22 +124,20 @@ mod tests {
                 prop_assert_eq!(pending.all(), &*all);
             }
             let mut writer = Writer::new();
-            pending.write(&mut writer, -7);
+            pending.write(&mut writer, -7, flag);
             let bytes = writer.finish();
-            prop_assert_eq!(Pending::read(&mut Reader::new(&bytes), -7), Some(pending.clone()));
+            prop_assert_eq!(Pending::read(&mut Reader::new(&bytes), -7), Some((pending.clone(), flag)));
             let mut taken = Vec::new();
-            pending.take(&spans, &mut taken);
-            let is = |time: i64| spans.iter().any(|(first, last)| *first <= time && time <= *last);
-            prop_assert_eq!(taken.len(), all.iter().filter(|one| is(one.0)).count());
-            all.retain(|one| !is(one.0));
-            prop_assert_eq!(pending.all(), all);
+            pending.take(&mut taken);
+            prop_assert_eq!(taken.len(), all.len());
+            prop_assert_eq!(pending, Pending::default());
         }
 
         #[test]
         fn garbage_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..40), time: i64) {
-            if let Some(mut pending) = Pending::read(&mut Reader::new(&bytes), 0) {
+            if let Some((mut pending, _)) = Pending::read(&mut Reader::new(&bytes), 0) {
                 pending.insert(Evidence { time, sequence: 1 });
-                pending.take(&[(0, time)], &mut Vec::new());
+                pending.take(&mut Vec::new());
             }
         }
     }

@@ -44,11 +44,10 @@ fn take(rule: &Rule, times: &[(i64, u64)], cut: impl Fn(usize) -> bool) -> (Pers
     for (index, &(time, sequence)) in times.iter().enumerate() {
         if person.admit(rule, time) {
             let counted = person.count(rule, &arrival(time, sequence), &mut changes);
-            if sequence % 7 == 0 {
-                person.fire(counted.day, rule.kinds.len() - 1, time);
-            }
             person.keep(counted.day, Evidence { time, sequence });
-            person.take_evidence(counted.day, &mut Vec::new());
+            if sequence % 7 == 0 {
+                person.find_strange(counted.day, &mut Vec::new());
+            }
         }
         if cut(index) {
             person = Person::read(&person.write(rule), rule).unwrap();
@@ -133,7 +132,7 @@ proptest! {
         }
         prop_assert_eq!(net(&changes), expected);
         let last = times.last().unwrap().0;
-        prop_assert!(person.bucket(last.div_euclid(DAY), 2, last).is_some());
+        prop_assert!(person.fullest(last.div_euclid(DAY), 2).is_some());
     }
 
     /// A day is judged by the same sums, however much came after it that is not too late.
@@ -168,8 +167,7 @@ proptest! {
                 let time = person.newest.saturating_add(1);
                 person.admit(&rule, time);
                 let counted = person.count(&rule, &arrival(time, 9), &mut Vec::new());
-                person.fire(counted.day, 0, time);
-                person.take_evidence(counted.day, &mut Vec::new());
+                person.find_strange(counted.day, &mut Vec::new());
                 let _ = person.models(&rule, counted.day);
                 let _ = person.write(&rule);
                 let _ = Judge::default();
@@ -193,28 +191,18 @@ fn after_years_somebody_is_a_newcomer() {
     assert_eq!(person, Person::new(&rule, 2000 * DAY));
 }
 
-/// Two sessions become one when an activity between them arrives; what one of them had as evidence
-/// takes the other with it.
+/// Two sessions become one when an activity between them arrives.
 #[test]
 fn a_late_activity_joins_sessions() {
     let rule = rule(&[Per::Session], false);
     let minute = 60_000;
     let mut person = Person::new(&rule, 0);
     let mut changes = Vec::new();
-    for time in [0, 50 * minute, 51 * minute] {
+    for time in [0, 50 * minute, 51 * minute, 25 * minute] {
         person.admit(&rule, time);
         person.count(&rule, &arrival(time, time as u64), &mut changes);
-        person.keep(0, Evidence { time, sequence: time as u64 });
     }
-    person.fire(0, 0, 50 * minute);
-    let mut taken = Vec::new();
-    person.take_evidence(0, &mut taken);
-    assert_eq!(taken.len(), 2);
-    person.count(&rule, &arrival(25 * minute, 7), &mut changes);
-    person.keep(0, Evidence { time: 25 * minute, sequence: 7 });
-    person.take_evidence(0, &mut taken);
-    assert_eq!(taken.len(), 4);
-    assert_eq!(person.bucket(0, 0, 0).map(Bucket::count), Some(4));
+    assert_eq!(person.fullest(0, 0).map(Bucket::span), Some((0, 51 * minute)));
     assert_eq!(net(&changes), [((0, 0, 4), 1)].into());
 }
 
