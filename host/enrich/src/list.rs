@@ -29,6 +29,8 @@ pub(crate) struct List {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
     pub(crate) warnings: Vec<String>,
+    /// Whether there is nothing at all in the file, not even a comment.
+    blank: bool,
 }
 
 impl List {
@@ -49,6 +51,7 @@ impl List {
             v4: Vec::new(),
             v6: Vec::new(),
             warnings: Vec::new(),
+            blank: bytes.trim_ascii().is_empty(),
         };
         let mut ranges = found.ranges;
         ranges.sort_unstable();
@@ -91,16 +94,17 @@ impl List {
         Ok(())
     }
 
-    /// The list, unless it is empty where there were entries: so looks a download that came to nothing.
+    /// The list, unless its file is blank where there were entries: so looks a download that came to
+    /// nothing. A list that is empty on purpose has a comment.
     pub(crate) fn in_place_of(self, before: usize) -> Result<Self, EnrichErrors> {
-        if self.len() > 0 || before == 0 {
+        if !self.blank || before == 0 {
             return Ok(self);
         }
         Err(EnrichProblem::whole(
             EnrichProblemKind::Format,
             &self.file,
-            format!("it holds no addresses, and there were {before} before"),
-            "download it again; a list that is to be empty is taken at the next start",
+            format!("the file is empty, and there were {before} entries before"),
+            "download it again; in a list that is to be empty, write a line with a comment",
         )
         .into())
     }
@@ -173,9 +177,16 @@ fn of_text(bytes: &[u8]) -> Found {
             Some(("ExitNode" | "Published" | "LastStatus", _)) => "",
             _ => line,
         };
-        if let Some(entry) = line.split([' ', '\t', ',']).next().filter(|entry| !entry.is_empty()) {
-            found.take(entry, || format!(" in line {}", index + 1));
-        }
+        let mut words = line.split([' ', '\t', ',']).filter(|word| !word.is_empty());
+        let Some(first) = words.next() else { continue };
+        // A run may have blanks around its dash; what else follows an address says something of it.
+        let run = match (words.next(), words.next()) {
+            (Some("-"), Some(last)) => {
+                Some(format!("{first}-{last}")).filter(|run| Range::parse(run).is_some())
+            }
+            _ => None,
+        };
+        found.take(run.as_deref().unwrap_or(first), || format!(" in line {}", index + 1));
     }
     found
 }

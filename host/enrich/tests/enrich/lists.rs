@@ -122,6 +122,19 @@ fn files_that_are_no_lists_are_refused_all_at_once() {
     "#);
 }
 
+/// A run with blanks around its dash is a run, not its first address alone; a dash may also begin a
+/// remark.
+#[test]
+fn a_run_may_have_blanks() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "198.51.100.3 - 198.51.100.9\n203.0.113.7 - seen today\n";
+    let runs = written(folder.path(), "runs.txt", text);
+    let enricher = open(vec![list("runs", runs, &["x"])]).unwrap();
+    let on = |address| !enricher.look_up(address).unwrap().facts.is_empty();
+    let all = ["198.51.100.2", "198.51.100.3", "198.51.100.9", "198.51.100.10", "203.0.113.7"];
+    assert_eq!(all.map(on), [false, true, true, false, true]);
+}
+
 /// One bad line of a feed must not switch off the rest of it.
 #[test]
 fn a_few_bad_lines_are_a_warning() {

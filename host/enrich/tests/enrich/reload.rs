@@ -81,12 +81,18 @@ fn a_whole_file_is_taken_and_a_broken_one_changes_nothing() {
     // A download that came to nothing is no reason to forget what the list said.
     put(folder.path(), "list.txt", b"");
     insta::assert_snapshot!(in_folder(enricher.reload_changed().unwrap_err(), folder.path()), @r"
-    error: it holds no addresses, and there were 2 before
+    error: the file is empty, and there were 2 entries before
      --> list.txt
-    hint: download it again; a list that is to be empty is taken at the next start
+    hint: download it again; in a list that is to be empty, write a line with a comment
     ");
     assert_eq!(told(), "GB London tor ");
-    // Nor is a file that is gone.
+    // One that is empty on purpose is taken.
+    put(folder.path(), "list.txt", b"# nobody\n");
+    assert_eq!(enricher.reload_changed(), Ok(true));
+    assert_eq!(told(), "GB London  ");
+    put(folder.path(), "list.txt", b"81.2.69.0/24\n");
+    assert_eq!(enricher.reload_changed(), Ok(true));
+    // Nor is a file that is gone a reason to forget.
     fs::remove_file(folder.path().join("list.txt")).unwrap();
     assert!(enricher.reload_changed().is_err());
     assert_eq!(told(), "GB London tor ");
