@@ -93,6 +93,10 @@ const LINES: [(f64, f64); 9] = [
     (50.0, 2.2),
 ];
 
+/// Where days are counted in parts as well, there are more ways to be strange: the line for the same
+/// budget is higher by so much, measured with the same.
+const PARTED: f64 = 0.5;
+
 /// Budgets that stand for the words.
 const SENSITIVITIES: [(&str, f64); 3] = [("low", 0.5), ("medium", 2.0), ("high", 10.0)];
 
@@ -134,7 +138,8 @@ pub(crate) fn read(settings: &mut Settings<'_>) -> Option<Policy> {
     let lateness = settings.duration("lateness", 0..=14 * DAY, DAY);
     let half_life = settings.duration("half-life", DAY..=365 * DAY, 30 * DAY);
     let weekend = weekend(settings);
-    let line = line(settings);
+    let parted = kinds.as_ref().is_some_and(|kinds| kinds.len() > 1);
+    let line = line(settings, parted);
     let behaviors_from = match line {
         Some(line) => settings.number("behaviors-from", 0.0..=1e9, line / 2.0),
         None => None,
@@ -221,12 +226,13 @@ const NAMES: [&str; WEEKDAYS.len()] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
 /// The alerting line, by whichever of three settings.
-fn line(settings: &mut Settings<'_>) -> Option<f64> {
+fn line(settings: &mut Settings<'_>, parted: bool) -> Option<f64> {
     let medium = SENSITIVITIES.get(1).map_or(2.0, |(_, budget)| *budget);
     let word = settings.one_of("sensitivity", &SENSITIVITIES, medium);
     let budget = settings.number("budget", 0.1..=50.0, medium);
     let chosen = if settings.has("budget") { budget } else { word };
-    let chosen = libm::round(100.0 * line_of(chosen.unwrap_or(medium))) / 100.0;
+    let more = if parted { PARTED } else { 0.0 };
+    let chosen = libm::round(100.0 * (line_of(chosen.unwrap_or(medium)) + more)) / 100.0;
     let line = settings.number("line", 0.0..=1e9, chosen);
     if settings.has("sensitivity") && settings.has("budget") {
         return settings.problem(

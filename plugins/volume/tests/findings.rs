@@ -182,7 +182,7 @@ fn an_attack_is_found_and_explained() {
     expected: 1.2
     quantile: 10
     score: 7.56
-    line: 5.5
+    line: 6
     median: 1
     per: session
     day: 2026-02-02
