@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use netdocuments_sim::Incident;
 use serde::{Deserialize, Serialize};
 use smartsheet_sim::text::time;
 use smartsheet_sim::{Company, Role};
@@ -92,23 +93,23 @@ impl Story {
     pub(crate) fn new(end: i64) -> Result<Self> {
         let smartsheet = smartsheet_sim::World::new(&plan(end, SMARTSHEET));
         let cast = Cast::of(smartsheet.company());
+        // Whose password was guessed in one app is soon heard of in the other.
+        let guessed = smartsheet.incidents().iter().find(|one| one.name == "failed-logins");
+        let guessed = guessed.map(|one| (one.actor.as_str(), one.end));
         let netdocuments = netdocuments_sim::World::new(&netdocuments_sim::Plan {
             company: smartsheet_sim::Plan { late_at_most: 10 * 60_000, ..plan(end, NETDOCUMENTS) },
-            plants: cast.plants(end),
+            plants: cast.plants(end, guessed),
             ..netdocuments_sim::Plan::default()
         });
         let entra = entra_sim::World::new(&cast.directory(end))?;
         let mut planted = of_smartsheet(&smartsheet);
         planted.extend(netdocuments.incidents().iter().map(|incident| {
-            let span = (incident.start, incident.end);
-            told(
-                "netdocuments",
-                &incident.name,
-                &incident.actor,
-                &incident.labels,
-                span,
-                incident.benign,
-            )
+            // Who is dismissed may do something from then on.
+            let dismissed = incident.labels.iter().any(|label| label == "terminated-user");
+            let from = if dismissed { dismissal(end) } else { incident.start };
+            let span = (from, incident.end);
+            let Incident { name, actor, labels, benign, .. } = incident;
+            told("netdocuments", name, actor, labels, span, *benign)
         }));
         // Who is dismissed is no incident of the directory: what the person does then is.
         let signed_in = entra.incidents().iter().filter(|incident| incident.sign_ins > 0);
@@ -161,7 +162,7 @@ impl Cast {
         }
     }
 
-    fn plants(&self, end: i64) -> Vec<netdocuments_sim::Plant> {
+    fn plants(&self, end: i64, guessed: Option<(&str, i64)>) -> Vec<netdocuments_sim::Plant> {
         use netdocuments_sim::{Addresses, Plant, What};
         let addresses = Addresses {
             far: FAR.to_owned(),
@@ -182,6 +183,10 @@ impl Cast {
         plants.push(by(What::LeavingUserExport, &self.leaver, None));
         plants.push(by(What::InactiveAccount, &self.forgotten, None));
         plants.push(by(What::InfrequentNetwork, &self.elsewhere, Some(UNUSUAL_NETWORK)));
+        if let Some((actor, time)) = guessed {
+            let stolen = by(What::StolenAccount, actor, Some(UNUSUAL_NETWORK));
+            plants.push(Plant { start: Some(time + HOUR), ..stolen });
+        }
         plants
     }
 
@@ -246,9 +251,6 @@ fn named(app: &str, label: &str) -> Vec<String> {
     match (app, label) {
         (_, "anonymous-ip") => everywhere("anonymous-address"),
         (_, "suspicious-ip") => everywhere("suspicious-address"),
-        ("smartsheet", "failed-logins") => {
-            [own(label), everywhere("multiple-failed-logins")].concat()
-        }
         ("smartsheet", "ownership-transfer") => {
             [own(label), everywhere("bulk-ownership-transfer")].concat()
         }

@@ -57,6 +57,8 @@ pub enum What {
     InactiveAccount,
     /// From a network that nobody uses, in a country where everybody is.
     InfrequentNetwork,
+    /// A little after six weeks of silence: not much by itself.
+    StolenAccount,
     /// Eighteen downloads, spread over nine hours.
     BusyDay,
     /// Twelve links to colleagues over a day.
@@ -147,6 +149,9 @@ impl What {
                     0.25,
                     6,
                 ),
+                Self::StolenAccount => {
+                    ("stolen-account", &["several-behaviors"], Role::Analyst, 57, 0.96, 0.25, 6)
+                }
                 Self::BusyDay => ("busy-day", &["mass-download"], Role::Manager, 11, 0.9, 9.0, 18),
                 Self::LinksInside => {
                     ("links-inside", &["mass-share"], Role::ProjectManager, 8, 0.89, 8.0, 12)
@@ -281,6 +286,7 @@ fn away(what: What, (begin, end): (i64, i64), (start, last): (i64, i64)) -> Opti
         What::ImpossibleTravel => Some((start - HOUR, last + 12 * HOUR)),
         What::RealTravel => Some((start, end)),
         What::InactiveAccount => Some((begin, end)),
+        What::StolenAccount => Some((start - 45 * 24 * HOUR, end)),
         What::TerminatedUser => Some((begin + (end - begin) / 2, end)),
         _ => None,
     }

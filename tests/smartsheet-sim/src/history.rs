@@ -16,6 +16,10 @@ pub(crate) const LONG: u32 = 14;
 /// The part of what administrators do that is administration, in a long history.
 const ADMINISTRATION: f64 = 0.15;
 
+fn is_frequent_administration(kind: &Kind) -> bool {
+    kind.rank == 3 && kind.people >= 30.0
+}
+
 /// What the app does in its own name: place of the system user, type, weight.
 const AUTOMATIC: &[(usize, &str, &str, f64)] = &[
     (7, "SHEET", "UPDATE", 40.0),
@@ -59,9 +63,10 @@ impl<'a> Historian<'a> {
             automatic: Weighted::new(AUTOMATIC.iter().map(|entry| entry.3)),
             days: Weighted::new(days),
             administration: Weighted::new(
-                catalogue().kinds.iter().map(|kind| {
-                    if kind.rank == 3 && kind.people >= 30.0 { kind.people } else { 0.0 }
-                }),
+                catalogue()
+                    .kinds
+                    .iter()
+                    .map(|kind| if is_frequent_administration(kind) { kind.people } else { 0.0 }),
             ),
             random: Random::new(company.plan.seed ^ 0x5151),
             events: Vec::with_capacity(limit),
@@ -129,23 +134,25 @@ impl<'a> Historian<'a> {
         self.company.plan.days >= LONG
     }
 
-    /// Every administrator does everything there is to administer in the first days, so that nothing of
-    /// it is new later on.
+    /// Every administrator does what administrators often do in the first days, so that nothing of it is
+    /// new later on.
     fn administration_is_nothing_new(&mut self) {
         let company = self.company;
         let until = company.start() + (company.plan.end - company.start()) / 4;
         for actor in company.of_role(Role::Admin) {
             for (number, kind) in (0u16..).zip(&catalogue().kinds) {
-                if kind.rank != 3 || kind.people <= 0.0 {
+                if !is_frequent_administration(kind) {
                     continue;
                 }
-                let time = loop {
-                    let time = self.working_time(actor);
-                    if self.inside(time) && time < until {
-                        break time;
-                    }
-                };
-                self.act(actor, number, kind, time, WEB);
+                for _ in 0..2 {
+                    let time = loop {
+                        let time = self.working_time(actor);
+                        if self.inside(time) && time < until {
+                            break time;
+                        }
+                    };
+                    self.act(actor, number, kind, time, WEB);
+                }
             }
         }
     }
