@@ -197,6 +197,9 @@ pub(super) fn parts(arrived: Arrived, before: Position, after: Position) -> Vec<
         let newest = part.iter().filter_map(|&row| time(row)).max();
         let next = match place == cut.len() {
             true => after.clone(),
+            // Without a cursor an adapter begins at the newest, and would pass over what is older but
+            // only on a later page.
+            false if reached.cursor.is_none() => reached.clone(),
             false => Position { newest: reached.newest.max(newest), ..reached.clone() },
         };
         parts.push(Part {
@@ -296,6 +299,33 @@ mod tests {
         assert_eq!(began.elapsed(), PATIENCE, "it is waited for once");
         handle.stop();
         assert!(!fast.reach(9 * STRIDE, &mut halt).await);
+    }
+
+    /// Fetching can end between two parts of the very first page, and later pages may hold what is
+    /// older: so it begins where it began.
+    #[test]
+    fn parts_of_a_first_page_lead_nowhere() {
+        let mut builder = BatchBuilder::new();
+        for hour in [20, 1, 9] {
+            builder.begin_row();
+            builder.integer("time", hour * HOUR);
+        }
+        let page = Page {
+            next: Next::More,
+            cursor: "b".to_owned(),
+            batch: builder.finish(),
+            raw: Vec::new(),
+            facts: Vec::new(),
+        };
+        let before = Position { since: Some(0), ..Position::default() };
+        let after =
+            Position { cursor: Some("b".to_owned()), newest: Some(20 * HOUR), ..before.clone() };
+        let arrived = Arrived { page, body: Vec::new(), received: 30 * HOUR };
+        let led: Vec<Position> = parts(arrived, before.clone(), after.clone())
+            .into_iter()
+            .map(|part| part.after)
+            .collect();
+        assert_eq!(led, [before.clone(), before, after]);
     }
 
     proptest! {
