@@ -204,7 +204,7 @@ impl Planter<'_> {
             }
             "mass-mail-out" => self.burst(who, What::Send, of([20, 60, 200]), start, HOUR, random),
             "bulk-ownership-transfer" => {
-                self.burst(who, What::HandOver, of([12, 40, 120]), start, HOUR, random)
+                self.burst(who, What::HandOver, of([20, 40, 120]), start, HOUR, random)
             }
             "unusual-administration" => {
                 self.burst(who, What::Administer, of([40, 80, 200]), start, 2 * HOUR, random)
