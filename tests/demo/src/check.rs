@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::story::Planted;
+use casbah_demo::Planted;
 
 const HOUR: i64 = 3_600_000;
 
@@ -33,15 +33,23 @@ impl Alert {
                 _ => false,
             }
         }
-        who.is_empty() || holds(&self.group, who)
+        // What is new for the whole organization is about that, and names the people in its sentence.
+        who.is_empty() || holds(&self.group, who) || self.summary.to_lowercase().contains(&who.to_lowercase())
+    }
+
+    /// Whether it is about a thing rather than about somebody: a country, a network, a client that is
+    /// new to everybody. Such an alert stands for all who are concerned.
+    fn is_about_all(&self) -> bool {
+        !self.group.to_string().contains('@')
     }
 
     /// Whether it came of something that was planted: about the same person, at the same time.
     fn came_of(&self, planted: &Planted) -> bool {
+        let names = || self.summary.to_lowercase().contains(&planted.who);
+        let about = self.is_about(&planted.who)
+            || self.is_about_all() && (planted.policies.contains(&self.policy) || names());
         // Somebody who is dismissed or away goes on for some days.
-        self.is_about(&planted.who)
-            && self.first <= planted.to + 72 * HOUR
-            && self.last >= planted.from - HOUR
+        about && self.first <= planted.to + 72 * HOUR && self.last >= planted.from - HOUR
     }
 }
 
@@ -160,6 +168,8 @@ mod tests {
         let ids = |alerts: &[&Alert]| alerts.iter().map(|a| a.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&found.beside), ["3", "4"]);
         assert_eq!(found.mistaken.len(), 1);
+        let together = alert("5", "mass-share", "BR", 100);
+        assert!(planted.iter().all(|planted| together.came_of(planted)), "it stands for all");
         assert_eq!(found.idle, ["other"]);
     }
 }

@@ -3,8 +3,6 @@
 //! `tests/demo.sh` starts it, and casbah beside it: they know nothing of each other but addresses.
 
 mod check;
-mod geo;
-mod story;
 
 use std::fs;
 use std::io::Write;
@@ -18,32 +16,10 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use crate::check::Comparison;
-use crate::story::{Planted, Story};
+use casbah_demo::{Planted, Scale, Story, last_friday};
 
 /// More alerts beside the planted ones than this are no handful.
 const HANDFUL: usize = 10;
-/// What the organization keeps itself, as it is.
-const FILES: [(&str, &str); 3] = [
-    ("ip-ranges.yaml", include_str!("../data/ip-ranges.yaml")),
-    ("tor-exits.txt", include_str!("../data/tor-exits.txt")),
-    ("brute-force.txt", include_str!("../data/brute-force.txt")),
-];
-/// Where `casbah` finds them.
-const SETTINGS: &str = "\
-backfill-days = 75
-
-[enrich]
-geo = [\"places.mmdb\"]
-ranges = \"ip-ranges.yaml\"
-lists = [
-    {name = \"tor-exits\", file = \"tor-exits.txt\", tags = [\"tor\"]},
-    {name = \"brute-force\", file = \"brute-force.txt\", tags = [\"brute-force\"]},
-]
-
-[directory]
-file = \"people.csv\"
-";
-
 /// The company of casbah's demo.
 #[derive(Parser)]
 #[command(version, about)]
@@ -94,22 +70,16 @@ fn main() -> ExitCode {
 
 fn simulate(folder: &Path, port: u16) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
-    let story = Story::new(story::last_friday(now))?;
+    let story = Story::new(last_friday(now), &Scale::default())?;
     let secret = |name: &str| {
         std::env::var(name).with_context(|| format!("{name} is not set in the environment"))
     };
     let (id, password) = (secret("CASBAH_CLIENT_ID")?, secret("CASBAH_CLIENT_SECRET")?);
+    casbah_demo::prepare(folder, &story, now)?;
     let write = |name: &str, content: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, content).with_context(|| format!("cannot write `{}`", path.display()))
     };
-    for (name, content) in FILES {
-        write(name, content.as_bytes())?;
-    }
-    write("casbah.toml", SETTINGS.as_bytes())?;
-    write("people.csv", story.people.as_bytes())?;
-    write("places.mmdb", &geo::database((now / 1000) as u64)?)?;
-    write("planted.json", serde_json::to_string_pretty(&story.planted)?.as_bytes())?;
     // Signals are caught before anybody can learn that we are here.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stop = runtime.block_on(async { stop_signal() })?;

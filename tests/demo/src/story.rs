@@ -14,13 +14,6 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 /// Of the company and of everything in it.
 const SEED: u64 = 7;
-const PEOPLE: usize = 300;
-/// Days of history and activities by app: more than two months where an account must have been silent
-/// for so long, and less than the month that Entra ID keeps.
-const SMARTSHEET: (u32, usize) = (28, 120_000);
-const NETDOCUMENTS: (u32, usize) = (64, 120_000);
-const ENTRA: u32 = 21;
-
 /// Offices by time zone from west to east: Seattle, New York, London, Berlin, Mumbai, Sydney.
 const OFFICES: [&str; 6] =
     ["192.0.2.1", "192.0.2.17", "192.0.2.33", "192.0.2.49", "192.0.2.65", "192.0.2.81"];
@@ -39,46 +32,74 @@ const ANONYMOUS: &str = "203.0.113.203";
 const SUSPICIOUS: &str = "203.0.113.204";
 const UNUSUAL_NETWORK: &str = "203.0.113.220";
 
+/// How much of everything there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// People, service accounts and guests.
+    pub people: usize,
+    /// Days of history and activities in Smartsheet.
+    pub smartsheet: (u32, usize),
+    /// The same in NetDocuments.
+    pub netdocuments: (u32, usize),
+    /// Days of sign-ins.
+    pub entra: u32,
+}
+
+impl Default for Scale {
+    /// More than two months where an account must have been silent for so long, and less than the month
+    /// that Entra ID keeps.
+    fn default() -> Self {
+        Self { people: 300, smartsheet: (28, 120_000), netdocuments: (64, 120_000), entra: 21 }
+    }
+}
+
 /// Something that was planted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Planted {
+pub struct Planted {
     /// Short name.
-    pub(crate) name: String,
+    pub name: String,
     /// The app whose log has it.
-    pub(crate) app: String,
+    pub app: String,
     /// Who did it: an e-mail address in lower case; empty for nobody in particular.
-    pub(crate) who: String,
+    pub who: String,
     /// Policies that should find it; of a near miss, those that should not.
-    pub(crate) policies: Vec<String>,
-    /// From when to when, ms since 1970.
-    pub(crate) from: i64,
-    pub(crate) to: i64,
+    pub policies: Vec<String>,
+    /// When it begins, ms since 1970.
+    pub from: i64,
+    /// When it ends.
+    pub to: i64,
     /// Harmless, though it may look otherwise.
-    pub(crate) near_miss: bool,
+    pub near_miss: bool,
 }
 
 /// Three apps, and what should be found in them.
-pub(crate) struct Story {
-    pub(crate) smartsheet: smartsheet_sim::World,
-    pub(crate) netdocuments: netdocuments_sim::World,
-    pub(crate) entra: entra_sim::World,
-    pub(crate) planted: Vec<Planted>,
+#[derive(Debug)]
+pub struct Story {
+    /// Sheets and what is done with them.
+    pub smartsheet: smartsheet_sim::World,
+    /// Documents and what is done with them.
+    pub netdocuments: netdocuments_sim::World,
+    /// The directory and its sign-ins.
+    pub entra: entra_sim::World,
+    /// What should be found, and what should not.
+    pub planted: Vec<Planted>,
     /// What the organization keeps of people beside the directory: who is to leave.
-    pub(crate) people: String,
+    pub people: String,
 }
 
 /// The last Friday, 18:00 UTC, before a time in ms since 1970.
-pub(crate) fn last_friday(now: i64) -> i64 {
+#[must_use]
+pub fn last_friday(now: i64) -> i64 {
     let day = (now - 18 * HOUR).div_euclid(DAY);
     // 1970-01-01 was a Thursday, so the second day was a Friday.
     let since_friday = (day - 1).rem_euclid(7);
     (day - since_friday) * DAY + 18 * HOUR
 }
 
-fn plan(end: i64, (days, events): (u32, usize)) -> smartsheet_sim::Plan {
+fn plan(end: i64, users: usize, (days, events): (u32, usize)) -> smartsheet_sim::Plan {
     smartsheet_sim::Plan {
         seed: SEED,
-        users: PEOPLE,
+        users,
         days,
         events,
         end,
@@ -90,18 +111,25 @@ fn plan(end: i64, (days, events): (u32, usize)) -> smartsheet_sim::Plan {
 
 impl Story {
     /// The story that ends at a time, ms since 1970.
-    pub(crate) fn new(end: i64) -> Result<Self> {
-        let smartsheet = smartsheet_sim::World::new(&plan(end, SMARTSHEET));
+    ///
+    /// # Errors
+    /// When somebody is to be dismissed who is not in the directory.
+    pub fn new(end: i64, scale: &Scale) -> Result<Self> {
+        let people = scale.people;
+        let smartsheet = smartsheet_sim::World::new(&plan(end, people, scale.smartsheet));
         let cast = Cast::of(smartsheet.company());
         // Whose password was guessed in one app is soon heard of in the other.
         let guessed = smartsheet.incidents().iter().find(|one| one.name == "failed-logins");
         let guessed = guessed.map(|one| (one.actor.as_str(), one.end));
         let netdocuments = netdocuments_sim::World::new(&netdocuments_sim::Plan {
-            company: smartsheet_sim::Plan { late_at_most: 10 * 60_000, ..plan(end, NETDOCUMENTS) },
+            company: smartsheet_sim::Plan {
+                late_at_most: 10 * 60_000,
+                ..plan(end, people, scale.netdocuments)
+            },
             plants: cast.plants(end, guessed),
             ..netdocuments_sim::Plan::default()
         });
-        let entra = entra_sim::World::new(&cast.directory(end))?;
+        let entra = entra_sim::World::new(&cast.directory(end, scale))?;
         let mut planted = of_smartsheet(&smartsheet);
         planted.extend(netdocuments.incidents().iter().map(|incident| {
             // Who is dismissed may do something from then on.
@@ -190,7 +218,7 @@ impl Cast {
         plants
     }
 
-    fn directory(&self, end: i64) -> entra_sim::Plan {
+    fn directory(&self, end: i64, scale: &Scale) -> entra_sim::Plan {
         let dismissed = entra_sim::Change {
             email: self.dismissed.clone(),
             what: entra_sim::What::Delete,
@@ -206,7 +234,7 @@ impl Cast {
                 anonymous: ANONYMOUS.to_owned(),
                 suspicious: SUSPICIOUS.to_owned(),
             }),
-            ..entra_sim::Plan::of(plan(end, (ENTRA, 0)))
+            ..entra_sim::Plan::of(plan(end, scale.people, (scale.entra, 0)))
         }
     }
 }
@@ -287,7 +315,7 @@ mod tests {
 
     #[test]
     fn everybody_has_a_part_of_their_own() {
-        let story = Story::new(last_friday(1_795_197_600_000)).unwrap();
+        let story = Story::new(last_friday(1_795_197_600_000), &Scale::default()).unwrap();
         let doers: Vec<&Planted> =
             story.planted.iter().filter(|planted| !planted.near_miss).collect();
         assert!(doers.len() > 30, "{}", doers.len());

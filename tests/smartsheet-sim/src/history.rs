@@ -118,6 +118,10 @@ impl<'a> Historian<'a> {
             if kind.people <= 0.0 && kind.services <= 0.0 {
                 continue;
             }
+            if kind.rank == 3 && self.is_long() {
+                // Where there is time to learn what is usual, the rare is left to the incidents.
+                continue;
+            }
             let actors: Vec<u32> = company.of_role(role).collect();
             let Some(&actor) = self.random.pick(&actors) else { continue };
             let time = loop {

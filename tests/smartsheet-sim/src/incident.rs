@@ -376,7 +376,7 @@ impl Planter<'_, '_> {
         self.plant(("mass-download", &["mass-download"], false), loader, (0.83, 480), steps);
 
         let guessed = self.web(self.user(Role::Analyst, 88));
-        let steps = (0..25).map(|_| step("AUTHENTICATION", "LOGIN_FAILURE", 4)).collect();
+        let steps = (0..20).map(|_| step("AUTHENTICATION", "LOGIN_FAILURE", 4)).collect();
         self.plant(("failed-logins", &["failed-logins"], false), guessed, (0.92, 240), steps);
 
         let remover = self.web(self.user(Role::Admin, 0));
