@@ -32,6 +32,8 @@ pub(crate) struct Others<'a> {
 pub(crate) struct Verdict {
     /// More is stranger.
     pub(crate) score: f64,
+    /// Whether it is new for the whole population, not only for somebody.
+    pub(crate) new_to_all: bool,
     pub(crate) facts: Facts,
 }
 
@@ -83,8 +85,11 @@ pub(crate) fn judge(
 ) -> Option<Verdict> {
     let horizon = policy.horizon(day);
     match policy.mode {
-        Mode::FirstSeen { rare_below, floor, events, .. } => {
-            first_seen(policy, habits, (day, horizon), value, others, (rare_below, floor, events))
+        Mode::FirstSeen { rare_below, floor, events, together, .. } => {
+            let rare = (rare_below, floor, events);
+            let mut verdict = first_seen(policy, habits, (day, horizon), value, others, rare)?;
+            verdict.new_to_all = is_new_to_all(policy, (day, horizon), others, together);
+            Some(verdict)
         }
         Mode::FirstTime { .. } => first_time(policy, habits, (day, horizon), others),
         Mode::AfterSilence(silence) => {
@@ -98,9 +103,23 @@ pub(crate) fn judge(
             };
             let length = days as f64 / (usual * LONG).max(1.0);
             let score = days as f64 / silence.max(1) as f64 * length.min(1.0);
-            Some(Verdict { score, facts: Facts::Silence { last, days, usual } })
+            let facts = Facts::Silence { last, days, usual };
+            Some(Verdict { score, new_to_all: false, facts })
         }
     }
+}
+
+/// Whether nobody had used a value before the horizon, or somebody for the first time only so few days
+/// ago. What was used while the population was being learned was there before, as far as is known.
+fn is_new_to_all(
+    policy: &Policy,
+    (day, horizon): (i64, i64),
+    others: &Others<'_>,
+    together: i64,
+) -> bool {
+    let first = others.crowd.and_then(Crowd::first).filter(|&first| first < horizon);
+    let learned = others.census.and_then(Census::first).map_or(day, |first| first + policy.learn);
+    together > 0 && first.is_none_or(|first| first >= learned.max(day - together))
 }
 
 fn first_seen(
@@ -152,6 +171,7 @@ fn first_seen(
     let since = active.first();
     Some(Verdict {
         score,
+        new_to_all: false,
         facts: Facts::Value { days, since, values, usual, last, others: users, people },
     })
 }
@@ -177,5 +197,6 @@ fn first_time(
     let days = (horizon - learned).max(0);
     let rate = (began as f64 + 1.0) / (days as f64 + ASSUMED_DAYS);
     let score = -libm::log10(rate.min(1.0));
-    Some(Verdict { score, facts: Facts::First { known, began, days, since, last } })
+    let facts = Facts::First { known, began, days, since, last };
+    Some(Verdict { score, new_to_all: false, facts })
 }

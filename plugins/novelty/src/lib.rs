@@ -28,12 +28,14 @@ use casbah_when::{Cell, Cells, Evaluation, Places, Plan, description, keys};
 
 use crate::judge::{Others, Verdict};
 use crate::numbering::Numbering;
-use crate::report::Told;
+use crate::report::{Among, Told};
 use crate::settings::{Mode, Policy};
 use crate::state::{Habits, VERSION};
 
 /// JSON Schema of this detector's own settings.
 const SCHEMA: &str = include_str!("settings.schema.json");
+/// The place of a population or value that a policy does not ask about.
+const NOBODYS: u32 = u32::MAX;
 /// Longest text of a value within a key of state, bytes; longer ones are hashed.
 const LONGEST_VALUE: usize = 200;
 
@@ -125,14 +127,19 @@ impl Detector for Novelty {
                 let key = keys::key(&batch, &by, first);
                 let person = crowd::person(keys::fingerprint_of(&key));
                 for &row in part {
-                    let population = numbers.number(&batch, &of_population, row as usize);
+                    let row = row as usize;
+                    // What a mode does not ask about is nobody's: the next policy's come after it.
+                    let population = match policy.mode {
+                        Mode::AfterSilence(_) => None,
+                        _ => numbers.number(&batch, &of_population, row),
+                    };
                     let value = match value.is_empty() {
-                        true => Some(0),
-                        false => value_numbers.number(&batch, &value_columns, row as usize),
+                        true => None,
+                        false => value_numbers.number(&batch, &value_columns, row),
                     };
                     self.marks.push((
-                        first_population + population.unwrap_or(0),
-                        first_value + value.unwrap_or(0),
+                        population.map_or(NOBODYS, |number| first_population + number),
+                        value.map_or(NOBODYS, |number| first_value + number),
                     ));
                 }
                 habits.push(StateKey { policy: index as u32, key });
@@ -175,13 +182,18 @@ impl Detector for Novelty {
         self.learn_of_all(&mut others);
         let mut outcome = Outcome::default();
         let places = Places::of(&self.batch);
+        let mut together = Together::new();
         for (place, (part, bytes)) in self.parts.iter().zip(habits).enumerate() {
             let mut held = Habits::read(bytes).ok_or_else(|| unreadable(bytes))?;
-            self.walk(part, &mut held, &others, &places, &mut outcome.findings);
+            let findings = (&mut outcome.findings, &mut together);
+            self.walk(part, &mut held, &others, &places, findings);
             let after = held.write();
             if after != *bytes {
                 outcome.changes.push((place as u32, after));
             }
+        }
+        for (of, found) in together {
+            outcome.findings.extend(self.finding_together(of, &found, &others));
         }
         others.changes(parts as u32, &mut outcome.changes);
         Ok(outcome)
@@ -265,6 +277,10 @@ impl Organization {
 /// A row as it is found, on its way to a finding: day, start of the window, cells of the group, value.
 type Place = (i64, i64, Vec<Cell>, u32);
 
+/// What is new for the whole population, whoever used it: by policy, start of the window, cells of
+/// the group and value, the rows of each person and day.
+type Together = BTreeMap<(usize, i64, Vec<Cell>, u32), Vec<(Vec<u32>, Verdict)>>;
+
 impl Novelty {
     /// The rows of a part with their populations and values.
     fn rows<'a>(&'a self, part: &Part) -> impl Iterator<Item = (usize, u32, u32)> + use<'a> {
@@ -302,7 +318,7 @@ impl Novelty {
         habits: &mut Habits,
         all: &Organization,
         places: &Places<'_>,
-        findings: &mut Vec<Finding>,
+        (findings, together): (&mut Vec<Finding>, &mut Together),
     ) {
         let Some(policy) = self.policies.get(part.policy) else { return };
         let needed = match policy.mode {
@@ -345,12 +361,21 @@ impl Novelty {
                 && verdict.score >= policy.behaviors_from
             {
                 let cell = |&source| self.plan.cells(source, &self.batch).cell(&self.batch, row);
-                let cells = policy.group.iter().map(cell).collect();
+                let group = match is_together(policy, &verdict) {
+                    true => &policy.together,
+                    false => &policy.group,
+                };
+                let cells = group.iter().map(cell).collect();
                 let place = (day, window(time, policy.quiet), cells, value);
                 found.entry(place).or_insert_with(|| (Vec::new(), verdict)).0.push(row as u32);
             }
         }
-        for ((_, start, _, value), (rows, verdict)) in found {
+        for ((_, start, cells, value), (rows, verdict)) in found {
+            if is_together(policy, &verdict) {
+                let of = (part.policy, start, cells, value);
+                together.entry(of).or_default().push((rows, verdict));
+                continue;
+            }
             let value = self.values.get(value as usize).map(|value| value.row);
             findings.extend(self.finding(part, policy, start, value, &rows, &verdict));
         }
@@ -370,7 +395,8 @@ impl Novelty {
         evidence.sort_unstable();
         let (first, last) = (evidence.first()?.time, evidence.last()?.time);
         let row = *rows.first()? as usize;
-        let told = Told { plan: &self.plan, policy, batch: &self.batch, rows, value, verdict };
+        let (plan, batch) = (&self.plan, &self.batch);
+        let told = Told { plan, policy, batch, rows, value, verdict, together: None };
         Some(Finding {
             policy: part.policy as u32,
             group: self.plan.group(&policy.group, &self.batch, row),
@@ -384,4 +410,60 @@ impl Novelty {
             behavior: verdict.score < policy.line,
         })
     }
+
+    /// One finding for all people of the batch who did something that is new for all.
+    fn finding_together(
+        &self,
+        (policy, start, _, value): (usize, i64, Vec<Cell>, u32),
+        found: &[(Vec<u32>, Verdict)],
+        all: &Organization,
+    ) -> Option<Finding> {
+        let (at, policy) = (policy as u32, self.policies.get(policy)?);
+        let places = Places::of(&self.batch);
+        let mut rows: Vec<u32> = found.iter().flat_map(|(rows, _)| rows).copied().collect();
+        rows.sort_unstable_by_key(|&row| places.evidence(row as usize));
+        let evidence: Vec<_> = rows.iter().map(|&row| places.evidence(row as usize)).collect();
+        let (first, last) = (evidence.first()?.time, evidence.last()?.time);
+        // The strangest is told of most.
+        let (own, verdict) = found.iter().max_by(|(_, a), (_, b)| a.score.total_cmp(&b.score))?;
+        let crowd = all.values.get(value as usize).map(|(crowd, _)| crowd)?;
+        // Somebody may have been active on several days.
+        let mut people = BTreeMap::new();
+        let by: Vec<Cells<'_>> =
+            policy.keys.iter().map(|&source| self.plan.cells(source, &self.batch)).collect();
+        for &row in found.iter().filter_map(|(rows, _)| rows.first()) {
+            let who: Vec<Cell> =
+                by.iter().map(|cells| cells.cell(&self.batch, row as usize)).collect();
+            people.entry(who).or_insert(row);
+        }
+        let mut people: Vec<u32> = people.into_values().collect();
+        people.sort_unstable();
+        let told = Told {
+            plan: &self.plan,
+            policy,
+            batch: &self.batch,
+            rows: own,
+            value: self.values.get(value as usize).map(|value| value.row),
+            verdict,
+            together: Some(Among { rows: &rows, people: &people, crowd }),
+        };
+        Some(Finding {
+            policy: at,
+            group: self.plan.group(&policy.together, &self.batch, *own.first()? as usize),
+            start,
+            first,
+            last,
+            evidence,
+            summary: told.summary(),
+            details: told.details(),
+            severity: None,
+            behavior: false,
+        })
+    }
+}
+
+/// Whether an alert is about the value rather than about the person. Behaviors are always about
+/// somebody: they cost nobody's attention, and what other policies make of them is about people.
+fn is_together(policy: &Policy, verdict: &Verdict) -> bool {
+    verdict.new_to_all && verdict.score >= policy.line
 }

@@ -9,6 +9,11 @@ use casbah_when::{Cells, Plan, Source, words};
 use crate::judge::{Facts, Verdict};
 use crate::settings::{Mode, Policy};
 
+/// How many people are named in a sentence,
+const TOLD: usize = 5;
+/// and in the details.
+const NAMED: usize = 50;
+
 /// What a finding is told from.
 pub(crate) struct Told<'a> {
     pub(crate) plan: &'a Plan,
@@ -18,6 +23,18 @@ pub(crate) struct Told<'a> {
     /// A row with the value that is new.
     pub(crate) value: Option<u32>,
     pub(crate) verdict: &'a Verdict,
+    /// Where it is new for all: the rows of everybody.
+    pub(crate) together: Option<Among<'a>>,
+}
+
+/// Those who use what is new for all.
+pub(crate) struct Among<'a> {
+    /// Their rows, by time.
+    pub(crate) rows: &'a [u32],
+    /// A row of each person of the batch.
+    pub(crate) people: &'a [u32],
+    /// The people who ever used it.
+    pub(crate) crowd: &'a Crowd,
 }
 
 /// The values of some columns in a row, as one text.
@@ -73,6 +90,18 @@ impl Told<'_> {
         match &self.verdict.facts {
             Facts::Value { days: active, since, others, people, last, .. } => {
                 let (column, value) = self.observed();
+                if let Some(among) = &self.together {
+                    return format!(
+                        "{} `{value}` is new for {}: nobody of {people} people used it before {}; since then {who}, {}{}; learned from {} since {}",
+                        words::capital(&column),
+                        self.everybody(),
+                        date(among.crowd.first().unwrap_or(*since)),
+                        self.usually(),
+                        self.others(among),
+                        days(*active),
+                        date(*since),
+                    );
+                }
                 let again = last.map_or(String::new(), |last| format!(" since {}", date(last)));
                 format!(
                     "{} `{value}` is new for {who}{again}, {}, and {} of {} others used it before; learned from {} since {}",
@@ -109,6 +138,39 @@ impl Told<'_> {
         }
     }
 
+    /// Those for whom it is new.
+    fn everybody(&self) -> String {
+        if self.policy.population.is_empty() {
+            return "the whole organization".to_owned();
+        }
+        format!("everybody in `{}`", self.texts(&self.policy.population, self.row()))
+    }
+
+    /// Names of people, but for one that is told already.
+    fn people(&self, rows: &[u32], except: &str) -> Vec<String> {
+        let name = |&row: &u32| self.texts(&self.policy.keys, row as usize);
+        rows.iter().map(name).filter(|name| name != except).collect()
+    }
+
+    /// `, and 12 others, such as bo@example.com`
+    fn others(&self, among: &Among<'_>) -> String {
+        let people = self.people(among.people, &self.who());
+        let all = among.crowd.before(i64::MAX);
+        let least = if all >= Crowd::KEPT { "at least " } else { "" };
+        let number = all.saturating_sub(1).max(people.len());
+        if number == 0 {
+            return String::new();
+        }
+        let others = if number == 1 { "other" } else { "others" };
+        let named: Vec<&str> = people.iter().take(TOLD).map(String::as_str).collect();
+        let named = match (named.is_empty(), named.len() == number) {
+            (true, _) => String::new(),
+            (_, true) => format!(": {}", named.join(", ")),
+            _ => format!(", such as {}", named.join(", ")),
+        };
+        format!(", and {least}{number} {others}{named}")
+    }
+
     /// What somebody uses otherwise.
     fn usually(&self) -> String {
         let Facts::Value { values, usual, .. } = &self.verdict.facts else { return String::new() };
@@ -141,7 +203,7 @@ impl Told<'_> {
                 );
                 add("values", values.to_string());
                 add("others", at_most_known(*others));
-                add("people", people.to_string());
+                add("population", people.to_string());
                 add("last-used", last.map_or_else(|| "never".to_owned(), date));
                 add("learned-days", days.to_string());
                 add("learned-since", date(*since));
@@ -165,7 +227,20 @@ impl Told<'_> {
                 add("last-seen", date(*last));
             }
         }
-        details.extend(words::particulars(self.batch, self.rows));
+        if let Some(among) = &self.together {
+            let people = self.people(among.people, "");
+            let named =
+                people.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = match people.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            add("people", format!("{named}{more}"));
+            add("used-by", at_most_known(among.crowd.before(i64::MAX) as u64));
+            add("new-since", among.crowd.first().map_or_else(String::new, date));
+        }
+        let rows = self.together.as_ref().map_or(self.rows, |among| among.rows);
+        details.extend(words::particulars(self.batch, rows));
         details
     }
 }

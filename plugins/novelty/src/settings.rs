@@ -7,7 +7,7 @@ use casbah_when::settings::{self, Settings};
 use casbah_when::{Plan, Source, When};
 
 /// Keys of this detector's settings.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "mode",
     "after-silence",
     "by",
@@ -17,6 +17,7 @@ const KEYS: [&str; 15] = [
     "rare-below",
     "floor",
     "events",
+    "together-for",
     "learn",
     "lateness",
     "sensitivity",
@@ -28,6 +29,9 @@ const KEYS: [&str; 15] = [
 const LONGEST: i64 = 3650 * DAY;
 /// The longest lateness: days that may still grow must be among those known one by one.
 const LATEST: i64 = 7 * DAY;
+/// How long something the population did not use before is told together: so long a few try something
+/// out, as a rule, before all get it.
+const TOGETHER: i64 = 14 * DAY;
 /// Working days of a week: on so many days somebody can do something for the first time.
 const DAYS_A_WEEK: f64 = 5.0;
 
@@ -44,6 +48,8 @@ pub(crate) enum Mode {
         floor: u64,
         /// Somebody is judged after so many activities.
         events: u64,
+        /// What the population did not use before is told together for so many days; 0 for never.
+        together: i64,
     },
     /// A key that was not there before: somebody's first time, or a value new to the organization.
     FirstTime {
@@ -63,6 +69,8 @@ pub(crate) struct Policy {
     /// The columns that part the population; none for the whole organization.
     pub(crate) population: Vec<Source>,
     pub(crate) group: Vec<Source>,
+    /// What an alert is about where it is about a value rather than about a person.
+    pub(crate) together: Vec<Source>,
     /// Length of the quiet window, ms.
     pub(crate) quiet: i64,
     pub(crate) mode: Mode,
@@ -139,14 +147,16 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
         }
         _ => by.clone(),
     };
-    let group = group(settings, &by, &value);
+    let group = group(settings, &by, &value)?;
+    let together = about_value(&group, &value, &population);
     let line = line?;
     let behaviors_from = settings.number("behaviors-from", 0.0..=1e9, line / 2.0);
     Some(Policy {
         when: when?,
         keys,
         population,
-        group: group?,
+        group,
+        together,
         quiet: quiet?,
         mode,
         forget: forget?.div_euclid(DAY),
@@ -165,27 +175,39 @@ fn mode(settings: &mut Settings<'_>) -> Option<(Mode, Vec<Source>)> {
         ("new-for-organization", Word::NewForOrganization),
     ];
     if settings.has("after-silence") {
-        refuse(settings, &["mode", "value"], "`after-silence` looks at nothing but time");
+        refuse(
+            settings,
+            &["mode", "value", "together-for"],
+            "`after-silence` looks at nothing but time",
+        );
         let silence = settings.duration("after-silence", DAY..=LONGEST, 60 * DAY)?;
         return Some((Mode::AfterSilence(silence.div_euclid(DAY)), Vec::new()));
     }
     let word = settings.one_of("mode", &MODES, Word::FirstSeen)?;
     if word == Word::FirstTime {
-        refuse(settings, &["value"], "`mode: first-time` looks at nothing but `by`");
+        refuse(
+            settings,
+            &["value", "together-for"],
+            "`mode: first-time` looks at nothing but `by`",
+        );
         return Some((Mode::FirstTime { of_organization: false }, Vec::new()));
     }
     let value = value(settings)?;
     if word == Word::NewForOrganization {
+        refuse(settings, &["together-for"], "alerts of this mode are about values anyway");
         return Some((Mode::FirstTime { of_organization: true }, value));
     }
     let rare_below = settings.number("rare-below", 0.0..=1.0, 0.01);
     let floor = settings.integer("floor", 1..=64, 2);
     let events = settings.integer("events", 0..=10_000, 20);
+    let together = settings.duration("together-for", 0..=LONGEST, TOGETHER);
     let mode = Mode::FirstSeen {
         value: value.clone(),
         rare_below: rare_below?,
         floor: floor?.unsigned_abs(),
         events: events?.unsigned_abs(),
+        // A part of a day is one.
+        together: together?.saturating_add(DAY - 1).div_euclid(DAY),
     };
     Some((mode, value))
 }
@@ -261,4 +283,15 @@ fn group(settings: &mut Settings<'_>, by: &[Source], value: &[Source]) -> Option
     let counted: Vec<Source> = by.iter().chain(value).copied().collect();
     settings.check_group(&group, &counted, "by");
     Some(group)
+}
+
+/// The group without whose habits it is about: its columns of the value and of the population, and
+/// the value where it names nothing of it.
+fn about_value(group: &[Source], value: &[Source], population: &[Source]) -> Vec<Source> {
+    let kept = |source: &&Source| value.contains(source) || population.contains(source);
+    let mut kept: Vec<Source> = group.iter().filter(kept).copied().collect();
+    if !kept.iter().any(|source| value.contains(source)) {
+        kept.extend(value);
+    }
+    kept
 }

@@ -18,6 +18,9 @@ use support::*;
 
 const FORGET: i64 = 8;
 const LEARN: i64 = 3;
+const TOGETHER: i64 = 5;
+/// Scores from which on it is an alert.
+const LINE: f64 = 2.1;
 
 type Alerts = BTreeMap<(Vec<String>, i64), (String, Vec<i64>)>;
 
@@ -126,18 +129,29 @@ fn after_silence(rows: &[Row], row: &Row) -> Option<f64> {
     Some(silent / 6.0 * (silent / (usual * 6.0).max(1.0)).min(1.0))
 }
 
+/// Whether a country is new for all: nobody was in it, or somebody for the first time a few days ago,
+/// after everybody had been learned.
+fn is_new_to_all(rows: &[Row], row: &Row) -> bool {
+    let day = row.time.div_euclid(DAY);
+    let learned = first_day(rows, &|_| true).unwrap() + LEARN;
+    match first_day(rows, &|other| other.country == row.country).unwrap() {
+        first if first >= day - 1 => true,
+        first => first >= learned && first >= day - TOGETHER,
+    }
+}
+
 fn expected(
     rows: &[Row],
     least: f64,
     score: fn(&[Row], &Row) -> Option<f64>,
-    group: fn(&Row) -> Vec<String>,
+    group: fn(&[Row], &Row, f64) -> Vec<String>,
 ) -> Alerts {
     let mut alerts = Alerts::new();
     for row in rows {
         if let Some(score) = score(rows, row).filter(|score| *score >= least) {
             let start = row.time.div_euclid(DAY) * DAY;
-            let (text, times) = alerts.entry((group(row), start)).or_default();
-            *text = format!("{score:.2}");
+            let (text, times) = alerts.entry((group(rows, row, score), start)).or_default();
+            *text = (*text).clone().max(format!("{score:.2}"));
             times.push(row.time);
             times.sort_unstable();
         }
@@ -146,22 +160,32 @@ fn expected(
 }
 
 /// Settings, the score of an activity, and what an alert is about.
-type Case = (&'static str, f64, fn(&[Row], &Row) -> Option<f64>, fn(&Row) -> Vec<String>);
+type Case =
+    (&'static str, f64, fn(&[Row], &Row) -> Option<f64>, fn(&[Row], &Row, f64) -> Vec<String>);
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     (
-        r#""value": "country", "group": ["person", "country"], "forget": "8d", "learn": "3d", "events": 4, "rare-below": 0.5, "line": 3, "behaviors-from": 0"#,
+        r#""value": "country", "group": ["person", "country"], "forget": "8d", "learn": "3d", "events": 4, "rare-below": 0.5, "line": 2.1, "behaviors-from": 0, "together-for": "0s""#,
         0.0,
         first_seen,
-        |row| vec![row.person.clone(), row.country.clone()],
+        |_, row, _| vec![row.person.clone(), row.country.clone()],
+    ),
+    (
+        r#""value": "country", "group": ["person", "country"], "forget": "8d", "learn": "3d", "events": 4, "rare-below": 0.5, "line": 2.1, "behaviors-from": 0, "together-for": "5d""#,
+        0.0,
+        first_seen,
+        |rows, row, score| match score >= LINE && is_new_to_all(rows, row) {
+            true => vec![row.country.clone()],
+            false => vec![row.person.clone(), row.country.clone()],
+        },
     ),
     (
         r#""mode": "first-time", "by": ["person", "app"], "population": "app", "forget": "8d", "learn": "3d", "line": 1, "behaviors-from": 0"#,
         0.0,
         first_time,
-        |row| vec![row.person.clone(), row.app.to_owned()],
+        |_, row, _| vec![row.person.clone(), row.app.to_owned()],
     ),
-    (r#""after-silence": "6d", "by": ["person", "app"]"#, 0.5, after_silence, |row| {
+    (r#""after-silence": "6d", "by": ["person", "app"]"#, 0.5, after_silence, |_, row, _| {
         vec![row.person.clone(), row.app.to_owned()]
     }),
 ];

@@ -11,6 +11,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use casbah_novelty::Novelty;
 use casbah_plugin::Detector;
 use support::*;
@@ -48,7 +50,7 @@ fn a_new_country_is_explained() {
     assert_eq!(run.findings, []);
     run.feed(&[row(MONDAY + 30 * DAY, "ana@example.com", "BR")]);
     insta::assert_snapshot!(told(&run), @r"
-    Country `BR` is new for ana@example.com, usually DE (26 days), FR (3 days), and 0 of 20 others used it before; learned from 29 days since 2026-01-05
+    Country `BR` is new for the whole organization: nobody of 21 people used it before 2026-02-04; since then ana@example.com, usually DE (26 days), FR (3 days); learned from 29 days since 2026-01-05
       score: 3.20
       line: 2.90
       observed: BR
@@ -56,13 +58,111 @@ fn a_new_country_is_explained() {
       quantile: one such day in about 1581
       values: 2
       others: 0
-      people: 21
+      population: 21
       last-used: never
       learned-days: 29
       learned-since: 2026-01-05
+      people: ana@example.com
+      used-by: 1
+      new-since: 2026-02-04
       kinds: view
       countries: BR
     ");
+}
+
+/// Several people at once, and one more later: one alert, which names them.
+#[test]
+fn what_is_new_for_all_is_told_together() {
+    let new = |hour: i64, who: &str| row(MONDAY + 30 * DAY + hour * 3_600_000, who, "IE");
+    let mut rows = month();
+    for colleague in 0..20 {
+        let who = format!("colleague-{colleague}@example.com");
+        rows.extend((1..30).map(|day| row(MONDAY + day * DAY, &who, "DE")));
+    }
+    rows.sort_by_key(|row| row.time);
+    let mut run = Run::new(r#""value": "country", "group": ["person", "country"]"#);
+    run.feed(&rows);
+    run.findings.clear();
+    let colleague = |n: i64| new(n, &format!("colleague-{n}@example.com"));
+    let mut first: Vec<Row> = (1..=7).map(colleague).collect();
+    first.push(new(8, "colleague-7@example.com"));
+    run.feed(&first);
+    run.feed(&[new(26, "ana@example.com")]);
+    let groups: Vec<_> = run.findings.iter().map(|finding| &finding.group).collect();
+    assert_eq!(groups, [&[("country".to_owned(), "IE".to_owned())]; 2]);
+    assert_eq!(run.findings[0].evidence.len(), 8);
+    insta::assert_snapshot!(told(&run), @r"
+    Country `IE` is new for the whole organization: nobody of 21 people used it before 2026-02-04; since then colleague-7@example.com, usually DE (29 days), and 6 others, such as colleague-1@example.com, colleague-2@example.com, colleague-3@example.com, colleague-4@example.com, colleague-5@example.com; learned from 29 days since 2026-01-05
+      score: 3.50
+      line: 2.90
+      observed: IE
+      expected: usually DE (29 days)
+      quantile: one such day in about 3162
+      values: 1
+      others: 0
+      population: 21
+      last-used: never
+      learned-days: 29
+      learned-since: 2026-01-05
+      people: colleague-1@example.com, colleague-2@example.com, colleague-3@example.com, colleague-4@example.com, colleague-5@example.com, colleague-6@example.com, colleague-7@example.com
+      used-by: 7
+      new-since: 2026-02-04
+      kinds: view
+      countries: IE
+    Country `IE` is new for the whole organization: nobody of 21 people used it before 2026-02-04; since then ana@example.com, usually DE (27 days), FR (3 days), and 7 others; learned from 30 days since 2026-01-05
+      score: 3.21
+      line: 2.90
+      observed: IE
+      expected: usually DE (27 days), FR (3 days)
+      quantile: one such day in about 1632
+      values: 2
+      others: 0
+      population: 21
+      last-used: never
+      learned-days: 30
+      learned-since: 2026-01-05
+      people: ana@example.com
+      used-by: 8
+      new-since: 2026-02-04
+      kinds: view
+      countries: IE
+    ");
+}
+
+/// Something that many begin to use makes a handful of alerts, whether all begin at once, a few every
+/// day, or a few try it out before.
+#[test]
+fn a_roll_out_makes_a_handful_of_alerts() {
+    let everybody = 400;
+    // How many have begun after so many days.
+    let all_at_once: &dyn Fn(i64) -> i64 = &|_| everybody;
+    let slow: &dyn Fn(i64) -> i64 = &|day| 2 * (day + 1);
+    let piloted: &dyn Fn(i64) -> i64 = &|day| if day < 9 { 3 } else { everybody };
+    let alerts = |more: &str, begun: &dyn Fn(i64) -> i64| {
+        let mut run =
+            Run::new(&format!(r#""value": "country", "group": ["person", "country"]{more}"#));
+        for day in 0..50 {
+            let mut rows: Vec<Row> = Vec::new();
+            for who in 0..everybody {
+                let is_new = day >= 30 && who < begun(day - 30);
+                let country = if is_new && (who + day) % 2 == 0 { "IE" } else { "DE" };
+                let time = MONDAY + day * DAY + 30_000_000 + who * 60_000;
+                rows.push(row(time, &format!("p{who}"), country));
+            }
+            run.feed(&rows);
+        }
+        let found = run.findings.iter().filter(|finding| !finding.behavior);
+        found.map(|finding| (finding.group.clone(), finding.start)).collect::<BTreeSet<_>>().len()
+    };
+    let each = |more| [all_at_once, slow, piloted].map(|begun| alerts(more, begun));
+    // The quiet time is a day here. All at once: the first two days. Slowly: until so many are known that
+    // it is not rare any more. Piloted: the days of the pilot that are rare, and the first two of all.
+    assert_eq!(each(""), [2, 4, 4]);
+    // A pilot longer than that is not new any more when all begin.
+    assert_eq!(each(r#", "together-for": "7d""#), [2, 4, 399]);
+    // Only while nobody is known to use it.
+    assert_eq!(each(r#", "together-for": "1d""#), [2, 6, 399]);
+    assert_eq!(each(r#", "together-for": "0s""#), [400, 7, 400]);
 }
 
 #[test]
@@ -80,7 +180,7 @@ fn a_value_without_a_short_name_is_explained() {
       quantile: one such day in about 1581
       values: 2
       others: 0
-      people: 21
+      population: 21
       last-used: never
       learned-days: 29
       learned-since: 2026-01-05
@@ -200,6 +300,10 @@ fn wrong_settings_are_named() {
 
     /group/0: alerts can't be grouped by `city`: activities are counted by `person`, `country`
     hint: add `city` to `by`, or group by what is counted by
+    ");
+    insta::assert_snapshot!(problems(r#""mode": "first-time", "together-for": "2d""#), @r"
+    /together-for: `together-for` has no meaning here: `mode: first-time` looks at nothing but `by`
+    hint: leave one of them out
     ");
     insta::assert_snapshot!(problems(r#""value": "country", "budget": 3, "sensitivity": "low""#), @r"
     /budget: `sensitivity` and `budget` say the same thing twice

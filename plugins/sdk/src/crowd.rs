@@ -46,6 +46,11 @@ impl Crowd {
         true
     }
 
+    /// The first day on which anybody was seen.
+    pub fn first(&self) -> Option<i64> {
+        self.people.first().map(|&(first, _)| first)
+    }
+
     /// How many people were seen before a day, one of them left out.
     pub fn others_before(&self, day: i64, except: Person) -> usize {
         self.people.iter().filter(|&&(first, person)| first < day && person != except).count()
@@ -208,6 +213,7 @@ mod tests {
         for n in 0..10 {
             crowd.see(n, i64::from(n));
         }
+        assert_eq!((crowd.first(), Crowd::default().first()), (Some(0), None));
         assert_eq!(crowd.before(5), 5);
         assert_eq!(crowd.others_before(5, 3), 4);
         assert_eq!(crowd.others_before(5, 7), 5);

@@ -22,11 +22,13 @@ const LONGEST_WORD: usize = 32;
 pub(crate) struct Pair {
     /// Start of the alert's window.
     pub(crate) start: i64,
+    /// The end that is new to the organization, which the alert is about rather than about the person.
+    pub(crate) about: Option<Place>,
     /// Where the other activity was, and which it is.
     pub(crate) other: Place,
     pub(crate) words: [String; 3],
     pub(crate) mark: Evidence,
-    /// Whether an alert of this window has named an activity of that stay before.
+    /// Whether this alert has named an activity of that stay before.
     pub(crate) told: bool,
     /// Distance with both radii taken off, km, and time in between, ms.
     pub(crate) km: f64,
@@ -36,13 +38,18 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
+    /// Names the alert among those of the person: its window, and what it is about.
+    fn alert(&self) -> (i64, u64) {
+        (self.start, self.about.map_or(0, |place| place.about()))
+    }
+
     /// Speed that it takes, km/h; endless when it was at the same time.
     pub(crate) fn speed(&self) -> f64 {
         self.km * 3_600_000.0 / self.ms as f64
     }
 }
 
-/// Takes an activity in, and returns the pairs that it completes: the fastest of each window.
+/// Takes an activity in, and returns the pairs that it completes: the fastest of each alert.
 pub(crate) fn sight(
     policy: &Policy,
     person: &mut Traveller<'_>,
@@ -78,7 +85,7 @@ pub(crate) fn sight(
             (stay.place == place && stay.span == span)
                 || (stay.place == pair.other && holds(stay, pair.mark))
         });
-        named.for_each(|stay| stay.tell(pair.start));
+        named.for_each(|stay| stay.tell(pair.alert()));
     }
     pairs
 }
@@ -134,7 +141,7 @@ fn describe(person: &mut Traveller<'_>, place: Place, words: [&str; 3]) {
 }
 
 /// A word as it is remembered.
-fn shortened(word: &str) -> String {
+pub(crate) fn shortened(word: &str) -> String {
     word.chars().filter(|c| !c.is_control()).take(LONGEST_WORD).collect()
 }
 
@@ -181,18 +188,19 @@ fn pairs(
             }
             let ago = |other: Evidence| other.time.saturating_sub(mark.time).saturating_abs();
             let nearest = if ago(stay.first) < ago(stay.last) { stay.first } else { stay.last };
-            let start = window(begin, policy.quiet);
-            let pair = Pair {
-                start,
+            let mut pair = Pair {
+                start: window(begin, policy.quiet),
+                about: new_end(policy, person, [(&place, span), (&stay.place, stay.span)], begin),
                 other: stay.place,
                 words: other.words.each_ref().map(|word| word.as_ref().to_owned()),
                 mark: nearest,
-                told: stay.told.contains(&start),
+                told: false,
                 km,
                 ms: ago(nearest),
                 since,
             };
-            match found.iter_mut().find(|known| known.start == start) {
+            pair.told = stay.told.contains(&pair.alert());
+            match found.iter_mut().find(|known| known.alert() == pair.alert()) {
                 Some(known) if pair.speed() > known.speed() => *known = pair,
                 Some(_) => {}
                 None => found.push(pair),
@@ -208,9 +216,24 @@ fn is_quiet(policy: &Policy, person: &Traveller<'_>, a: &Place, b: &Place, begin
     if policy.sensitivity == Sensitivity::High {
         return false;
     }
+    is_known(policy, person, a, begin) && is_known(policy, person, b, begin)
+}
+
+/// Whether a place is trusted or common, as of what was known for sure at a time.
+fn is_known(policy: &Policy, person: &Traveller<'_>, place: &Place, begin: i64) -> bool {
     let horizon = begin.saturating_sub(policy.lateness).div_euclid(DAY);
-    let is_known = |place: &Place| {
-        place.trusted || place.shared || person.is_used_to(place, horizon, policy.common_days)
-    };
-    is_known(a) && is_known(b)
+    place.trusted || place.shared || person.is_used_to(place, horizon, policy.common_days)
+}
+
+/// The end that is new to the organization and strange to the person, the later one if both are.
+fn new_end(
+    policy: &Policy,
+    person: &Traveller<'_>,
+    ends: [(&Place, i64); 2],
+    begin: i64,
+) -> Option<Place> {
+    let is_new =
+        |(place, _): &&(&Place, i64)| place.new_to_all && !is_known(policy, person, place, begin);
+    let newest = ends.iter().filter(is_new).max_by_key(|&&(place, span)| (span, place));
+    newest.map(|&(place, _)| *place)
 }

@@ -14,8 +14,9 @@ mod place;
 mod report;
 mod settings;
 mod state;
+mod together;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
@@ -31,6 +32,7 @@ use crate::place::{Found, Place, PlaceCells, Said};
 use crate::report::Told;
 use crate::settings::{Policy, Sensitivity};
 use crate::state::{Traveller, VERSION};
+use crate::together::{Alert, NEW, Together};
 
 /// JSON Schema of this detector's own settings.
 const SCHEMA: &str = include_str!("settings.schema.json");
@@ -80,6 +82,9 @@ struct Part {
 struct Sighted {
     found: Found,
     census: Option<u32>,
+    /// Who uses the network in this city,
+    exit: Option<u32>,
+    /// and everything that makes the place common if many use it.
     crowds: Vec<u32>,
 }
 
@@ -89,7 +94,7 @@ const NOWHERE: u32 = u32::MAX;
 impl Detector for Travel {
     fn describe() -> DetectorDescription {
         let title = "One person in two places that nobody can travel between in that time";
-        description("travel", env!("CARGO_PKG_VERSION"), title, 1, READ, SCHEMA)
+        description("travel", env!("CARGO_PKG_VERSION"), title, 2, READ, SCHEMA)
     }
 
     fn configure(policies: &[String]) -> Result<Self, Vec<Problem>> {
@@ -126,7 +131,7 @@ impl Detector for Travel {
                 self.parts.push(Part { policy: index, rows: range, person });
             }
             let found = self.found.get_mut(first_found..).unwrap_or_default();
-            ask(index as u32, policy.sensitivity, found, &mut censuses, &mut crowds);
+            ask(index as u32, policy, found, &mut censuses, &mut crowds);
         }
         (self.censuses, self.crowds) = (censuses.len(), crowds.len());
         people.extend(censuses);
@@ -155,17 +160,20 @@ impl Detector for Travel {
         let mut outcome = Outcome::default();
         let (times, cells) = (Places::of(&self.batch), PlaceCells::of(&self.batch));
         let columns = (&times, &cells);
+        let mut together = BTreeMap::new();
         for (at, (part, bytes)) in self.parts.iter().zip(people).enumerate() {
             let Some(policy) = self.policies.get(part.policy) else { continue };
             let mut person =
                 Traveller::read(bytes, policy.span).ok_or_else(|| unreadable(bytes))?;
-            self.walk(part, policy, &mut person, &mut all, columns, &mut outcome.findings);
+            let findings = (&mut outcome.findings, &mut together);
+            self.walk(part, policy, &mut person, &mut all, columns, findings);
             judge::forget(policy, &mut person);
             let after = person.write(policy.span);
             if after != *bytes {
                 outcome.changes.push((at as u32, after));
             }
         }
+        outcome.findings.extend(together.into_values().filter_map(Together::finding));
         let mut at = parts as u32;
         write_each(&all.censuses, Census::write, &mut at, &mut outcome.changes);
         write_each(&all.crowds, Crowd::write, &mut at, &mut outcome.changes);
@@ -192,7 +200,12 @@ fn locate(
             Some(Some((same, place))) if *same == said => *place,
             _ => *known.entry(said).or_insert_with(|| {
                 cells.find(row, &policy.marks).map_or(NOWHERE, |place| {
-                    found.push(Sighted { found: place, census: None, crowds: Vec::new() });
+                    found.push(Sighted {
+                        found: place,
+                        census: None,
+                        exit: None,
+                        crowds: Vec::new(),
+                    });
                     found.len() as u32 - 1
                 })
             }),
@@ -210,35 +223,40 @@ fn locate(
 /// Asks for what is known of all others, as far as the sensitivity regards it.
 fn ask(
     policy: u32,
-    sensitivity: Sensitivity,
+    settings: &Policy,
     found: &mut [Sighted],
     censuses: &mut Vec<StateKey>,
     crowds: &mut Vec<StateKey>,
 ) {
-    if sensitivity == Sensitivity::High || found.is_empty() {
+    let sensitivity = settings.sensitivity;
+    if found.is_empty() || (sensitivity == Sensitivity::High && settings.together == 0) {
         return;
     }
     let census = censuses.len() as u32;
     // No value can make a key that begins so.
     censuses.push(StateKey { policy, key: "\u{1f}p".to_owned() });
     let mut asked: HashMap<String, u32> = HashMap::new();
+    let mut crowd = |key: String| {
+        let next = crowds.len() as u32;
+        let crowd = *asked.entry(key.clone()).or_insert(next);
+        if crowd == next {
+            crowds.push(StateKey { policy, key });
+        }
+        crowd
+    };
     for sighted in found {
         sighted.census = Some(census);
         let Found { country: [a, b], network, .. } = sighted.found;
-        let mut names: Vec<String> = sighted.found.exit().into_iter().collect();
-        if sensitivity == Sensitivity::Low {
-            names.push(format!("\u{1f}c{}{}", char::from(a), char::from(b)));
-            if network != 0 {
-                names.push(format!("\u{1f}n{network:x}"));
-            }
+        let exit = crowd(sighted.found.exit());
+        sighted.exit = Some(exit);
+        if network.is_known() && sensitivity != Sensitivity::High {
+            sighted.crowds.push(exit);
         }
-        for key in names {
-            let next = crowds.len() as u32;
-            let crowd = *asked.entry(key.clone()).or_insert(next);
-            if crowd == next {
-                crowds.push(StateKey { policy, key });
+        if sensitivity == Sensitivity::Low {
+            sighted.crowds.push(crowd(format!("\u{1f}c{}{}", char::from(a), char::from(b))));
+            if network.is_known() {
+                sighted.crowds.push(crowd(format!("\u{1f}n{:x}", network.bits())));
             }
-            sighted.crowds.push(crowd);
         }
     }
 }
@@ -248,8 +266,8 @@ fn ask(
 struct Organization {
     censuses: Vec<(Census, bool)>,
     crowds: Vec<(Crowd, bool)>,
-    /// By place: in which span it was asked for last, and the answer.
-    asked: Vec<Option<(i64, bool)>>,
+    /// By place: in which span it was asked for last, and whether it was shared, and new to all.
+    asked: Vec<Option<(i64, (bool, bool))>>,
 }
 
 fn unreadable(bytes: &[u8]) -> String {
@@ -310,6 +328,29 @@ impl Organization {
                     >= (policy.common_share * census.before(hour) as f64).min(Crowd::KEPT as f64)
         })
     }
+
+    /// Who uses the network of a place in its city.
+    fn users(&self, sighted: &Sighted) -> Option<&Crowd> {
+        sighted.exit.and_then(|at| self.crowds.get(at as usize)).map(|(crowd, _)| crowd)
+    }
+
+    /// Whether nobody had used a place, as of a time before `begin`, or somebody for the first time only
+    /// a short time ago. What was used while the organization was being learned was there before, as far
+    /// as is known.
+    fn is_new_to_all(&self, policy: &Policy, sighted: &Sighted, begin: i64) -> bool {
+        let census = sighted.census.and_then(|at| self.censuses.get(at as usize));
+        let Some((since, crowd)) =
+            census.and_then(|(census, _)| census.first()).zip(self.users(sighted))
+        else {
+            return false;
+        };
+        let hours = |ms: i64| ms.div_euclid(HOUR);
+        let known = hours(begin.saturating_sub(policy.lateness));
+        let least = since.saturating_add(hours(policy.learn));
+        let least = least.max(hours(begin.saturating_sub(policy.together)));
+        let first = crowd.first().filter(|&first| first < known);
+        policy.together > 0 && first.is_none_or(|first| first >= least)
+    }
 }
 
 impl Travel {
@@ -336,7 +377,8 @@ impl Travel {
                 if let Some((census, changed)) = census {
                     *changed |= census.see(part.person, hour);
                 }
-                for &at in &sighted.crowds {
+                let exit = sighted.exit.filter(|exit| !sighted.crowds.contains(exit));
+                for &at in sighted.crowds.iter().chain(&exit) {
                     if let Some((crowd, changed)) = all.crowds.get_mut(at as usize) {
                         *changed |= crowd.see(part.person, hour);
                     }
@@ -353,7 +395,7 @@ impl Travel {
         person: &mut Traveller<'_>,
         all: &mut Organization,
         columns: (&Places<'_>, &PlaceCells<'_>),
-        findings: &mut Vec<Finding>,
+        (findings, together): (&mut Vec<Finding>, &mut BTreeMap<Alert, Together>),
     ) {
         let (times, cells) = columns;
         for (row, at) in self.rows(part) {
@@ -361,19 +403,39 @@ impl Travel {
             let span = mark.time.div_euclid(policy.span);
             let Some(sighted) = self.found.get(at as usize) else { continue };
             // Everybody's activities in one place and span are asked about once.
-            let shared = match all.asked.get(at as usize) {
-                Some(&Some((same, shared))) if same == span => shared,
-                _ => all.is_shared(policy, sighted, span.saturating_mul(policy.span)),
+            let of_all = match all.asked.get(at as usize) {
+                Some(&Some((same, of_all))) if same == span => of_all,
+                _ => {
+                    let begin = span.saturating_mul(policy.span);
+                    let shared = all.is_shared(policy, sighted, begin);
+                    (shared, all.is_new_to_all(policy, sighted, begin))
+                }
             };
             if let Some(slot) = all.asked.get_mut(at as usize) {
-                *slot = Some((span, shared));
+                *slot = Some((span, of_all));
             }
-            let place = sighted.found.place(shared);
+            let place = sighted.found.place(of_all);
             for pair in judge::sight(policy, person, place, mark, cells.words(row)) {
-                let words = cells.words(row);
-                findings.push(self.finding(part, policy, row, (&place, words, mark), &pair));
+                let here = (&place, cells.words(row), mark);
+                let finding = self.finding(part, policy, row, here, &pair);
+                let Some(about) = &pair.about else {
+                    findings.push(finding);
+                    continue;
+                };
+                let of = (part.policy, pair.start, about.about());
+                let found = together.entry(of).or_insert_with(Together::default);
+                found.add(self.who(policy, row), finding);
+                if let Some(crowd) = all.users(sighted).filter(|_| *about == place) {
+                    found.used(crowd);
+                }
             }
         }
+    }
+
+    /// Who a row is about.
+    fn who(&self, policy: &Policy, row: usize) -> String {
+        let who = self.plan.group(&policy.by, &self.batch, row).into_iter();
+        who.map(|(_, value)| casbah_when::words::cut(&value)).collect::<Vec<_>>().join(" ")
     }
 
     fn finding(
@@ -384,29 +446,28 @@ impl Travel {
         (place, words, mark): (&Place, [&str; 3], Evidence),
         pair: &Pair,
     ) -> Finding {
-        let who: Vec<String> = self
-            .plan
-            .group(&policy.by, &self.batch, row)
-            .into_iter()
-            .map(|(_, value)| casbah_when::words::cut(&value))
-            .collect();
         let batch = &self.batch;
-        let who = who.join(" ");
+        let who = self.who(policy, row);
         let told = Told { policy, batch, row, who, place, words, mark, pair };
         let mut evidence = vec![mark];
         if !pair.told {
             evidence.push(pair.mark);
         }
         evidence.sort_unstable();
+        let mut details = told.details();
+        details.extend(pair.about.map(|about| (NEW.to_owned(), told.network(&about))));
         Finding {
             policy: part.policy as u32,
-            group: self.plan.group(&policy.group, batch, row),
+            group: match &pair.about {
+                None => self.plan.group(&policy.group, batch, row),
+                Some(about) => told.group(about),
+            },
             start: pair.start,
             first: mark.time.min(pair.mark.time),
             last: mark.time.max(pair.mark.time),
             evidence,
             summary: told.summary(),
-            details: told.details(),
+            details,
             severity: None,
             behavior: false,
         }

@@ -21,12 +21,54 @@ pub(crate) struct Place {
     pub(crate) longitude: i16,
     /// Radius within which the address lies, km.
     pub(crate) accuracy: u16,
-    /// A hash of the network; 0 where it is unknown.
-    pub(crate) network: u32,
+    pub(crate) network: Network,
     /// In the organization's own range.
     pub(crate) trusted: bool,
     /// Used by many of the organization.
     pub(crate) shared: bool,
+    /// Used by nobody of the organization before, or only a few days ago.
+    pub(crate) new_to_all: bool,
+}
+
+/// Which network: its number, a hash of its owner where it has none, or nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Network(u64);
+
+impl Network {
+    /// From here on it is the hash of an owner.
+    const OWNER: u64 = 1 << 32;
+
+    /// The network with this number, or else of this owner.
+    fn of(number: Option<i64>, owner: &str) -> Self {
+        match number.and_then(|number| u32::try_from(number).ok()) {
+            Some(number) if number > 0 => Self(number.into()),
+            _ if owner.is_empty() => Self::default(),
+            _ => Self(Self::OWNER | keys::fingerprint_of(owner) >> 32),
+        }
+    }
+
+    /// The network as it was written; `None` for what is none.
+    pub(crate) fn read(bits: u64) -> Option<Self> {
+        (bits < 2 * Self::OWNER).then_some(Self(bits))
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn is_known(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Its number, where it has one.
+    pub(crate) fn number(self) -> Option<u64> {
+        (1..Self::OWNER).contains(&self.0).then_some(self.0)
+    }
+
+    /// A number for it of 32 bits.
+    fn short(self) -> u32 {
+        (self.0 ^ self.0 >> 32) as u32
+    }
 }
 
 impl Place {
@@ -49,10 +91,21 @@ impl Place {
         let cell = |tenths: i16| i32::from(tenths).div_euclid(10) as u32 & 0xffff;
         let region = cell(self.latitude) << 16 | cell(self.longitude);
         let region = mixed(region, country) | 1;
-        match self.network {
-            0 => [region, region],
-            network => [mixed(network, country) & !1, region],
+        match self.network.is_known() {
+            false => [region, region],
+            true => [mixed(self.network.short(), country) & !1, region],
         }
+    }
+
+    /// What an alert about the network in this country is named by; never 0, and the same for nothing
+    /// else.
+    pub(crate) fn about(&self) -> u64 {
+        self.network.bits() << 16 | u64::from(u16::from_be_bytes(self.country))
+    }
+
+    /// The country's two letters.
+    pub(crate) fn country(&self) -> String {
+        self.country.iter().map(|&byte| char::from(byte)).collect()
     }
 }
 
@@ -94,24 +147,23 @@ pub(crate) struct Found {
     latitude: i16,
     longitude: i16,
     accuracy: u16,
-    pub(crate) network: u32,
+    pub(crate) network: Network,
     pub(crate) trusted: bool,
 }
 
 impl Found {
-    /// The place, once it is known whether many use it.
-    pub(crate) fn place(&self, shared: bool) -> Place {
+    /// The place, once it is known whether many use it, or whether it is new to all.
+    pub(crate) fn place(&self, (shared, new_to_all): (bool, bool)) -> Place {
         let &Self { country, latitude, longitude, accuracy, network, trusted, .. } = self;
-        Place { country, latitude, longitude, accuracy, network, trusted, shared }
+        Place { country, latitude, longitude, accuracy, network, trusted, shared, new_to_all }
     }
 
-    /// Names the network in one city, where the network is known.
-    pub(crate) fn exit(&self) -> Option<String> {
+    /// Names the network in one city.
+    pub(crate) fn exit(&self) -> String {
         let &Self { country: [a, b], latitude, longitude, network, .. } = self;
         let country = [a, b].map(char::from);
-        (network != 0).then(|| {
-            format!("\u{1f}e{}{} {latitude} {longitude} {network:x}", country[0], country[1])
-        })
+        let network = network.bits();
+        format!("\u{1f}e{}{} {latitude} {longitude} {network:x}", country[0], country[1])
     }
 }
 
@@ -196,10 +248,9 @@ impl<'a> PlaceCells<'a> {
             // Without coordinates it may be anywhere in the country.
             None => geo::country(country).map(|country| (country.middle, country.radius))?,
         };
-        let network = match (self.number.cell(self.batch, row), text(&self.owner)) {
-            (Cell::Integer(number), _) => keys::fingerprint(self.batch, Cell::Integer(number)),
-            (_, "") => 0,
-            (_, owner) => keys::fingerprint_of(owner),
+        let number = match self.number.cell(self.batch, row) {
+            Cell::Integer(number) => Some(number),
+            _ => None,
         };
         Some(Found {
             country,
@@ -207,7 +258,7 @@ impl<'a> PlaceCells<'a> {
             latitude: libm::round(latitude * 10.0) as i16,
             longitude: libm::round(longitude * 10.0) as i16,
             accuracy: libm::ceil(radius.max(0.0)) as u16,
-            network: (network >> 32) as u32,
+            network: Network::of(number, text(&self.owner)),
             trusted: among(&marks.trusted, category),
         })
     }
@@ -239,9 +290,10 @@ mod tests {
             latitude: 525,
             longitude: 134,
             accuracy: 20,
-            network: 77,
+            network: Network::of(Some(77), ""),
             trusted: false,
             shared: false,
+            new_to_all: false,
         };
         assert_eq!(place.habits(), [1_911_900_308, 4_225_109_591]);
         let elsewhere = Place { latitude: 481, longitude: 116, ..place };

@@ -5,7 +5,7 @@ use casbah_plugin::time;
 use casbah_when::duration::{DAY, HOUR, MINUTE};
 use casbah_when::words;
 
-use crate::judge::Pair;
+use crate::judge::{self, Pair};
 use crate::place::Place;
 use crate::settings::Policy;
 
@@ -42,7 +42,7 @@ impl End<'_> {
     }
 
     fn country(&self) -> String {
-        self.place.country.iter().map(|&byte| char::from(byte)).collect()
+        self.place.country()
     }
 
     fn place(&self) -> String {
@@ -81,6 +81,30 @@ impl<'a> Told<'a> {
         let words = self.pair.words.each_ref().map(String::as_str);
         let there = End { place: &self.pair.other, words, mark: self.pair.mark };
         if there.mark.time <= here.mark.time { [there, here] } else { [here, there] }
+    }
+
+    /// What an alert is about that is about one end: its network and country.
+    pub(crate) fn group(&self, about: &Place) -> Vec<(String, String)> {
+        let ends = self.ends();
+        let owner = ends.iter().find(|end| end.place == about).map_or("", |end| end.words[1]);
+        let network = match about.network.number() {
+            Some(number) => Some(("network.number", number.to_string())),
+            // As it is remembered, whichever end came last.
+            None if about.network.is_known() => Some(("network.owner", judge::shortened(owner))),
+            None => None,
+        };
+        let network = network.map(|(column, value)| (column.to_owned(), value));
+        network.into_iter().chain([("country".to_owned(), about.country())]).collect()
+    }
+
+    /// The network of an end in words: `Lagoon Net (Lagos, NG)`.
+    pub(crate) fn network(&self, about: &Place) -> String {
+        let ends = self.ends();
+        match ends.iter().find(|end| end.place == about) {
+            Some(end) if end.words[1].is_empty() => end.place(),
+            Some(end) => format!("{} ({})", words::cut(end.words[1]), end.place()),
+            None => about.country(),
+        }
     }
 
     fn learned(&self) -> i64 {

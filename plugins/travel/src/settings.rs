@@ -8,7 +8,7 @@ use casbah_when::{Plan, Source, When};
 use crate::place::Marks;
 
 /// Keys of this detector's settings.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "by",
     "within",
     "speed",
@@ -20,11 +20,15 @@ const KEYS: [&str; 13] = [
     "trusted",
     "ignore-categories",
     "ignore-tags",
+    "together-for",
     "learn",
     "lateness",
 ];
 /// The longest that places are remembered and activities may be late, ms.
 const LONGEST: i64 = 7 * DAY;
+/// How long a network that the organization did not use before is told together: so long a few try
+/// something out, as a rule, before all get it.
+const TOGETHER: i64 = 14 * DAY;
 /// Where an address says nothing of where somebody is: categories of ranges,
 const IGNORED_CATEGORIES: [&str; 2] = ["cloud-provider", "vpn"];
 /// and tags.
@@ -63,6 +67,8 @@ pub(crate) struct Policy {
     /// and at least so many.
     pub(crate) common_people: f64,
     pub(crate) marks: Marks,
+    /// What the organization did not use before is told together for so long, ms; 0 for never.
+    pub(crate) together: i64,
     /// How long somebody is known before anything is judged, ms.
     pub(crate) learn: i64,
     /// How late activities may come, ms.
@@ -101,6 +107,7 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     let trusted = settings.texts("trusted", &["corporate"]);
     let categories = settings.texts("ignore-categories", &IGNORED_CATEGORIES);
     let tags = settings.texts("ignore-tags", &IGNORED_TAGS);
+    let together = settings.duration("together-for", 0..=365 * DAY, TOGETHER);
     let learn = settings.duration("learn", 0..=365 * DAY, 7 * DAY);
     let lateness = settings.duration("lateness", 0..=LONGEST, DAY);
     let learn = learn.filter(|&learn| learning(settings, learn, lateness));
@@ -119,6 +126,7 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
         common_share: common_share?,
         common_people: common_people? as f64,
         marks: Marks { trusted: trusted?, ignored_categories: categories?, ignored_tags: tags? },
+        together: together?,
         learn: learn?,
         lateness: lateness?,
         span: span.clamp(1000, HOUR),

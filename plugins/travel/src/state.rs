@@ -10,18 +10,18 @@ use casbah_model::Evidence;
 use casbah_plugin::state::{Reader, Writer};
 use casbah_when::duration::DAY;
 
-use crate::place::Place;
+use crate::place::{Network, Place};
 
 /// Version of the form, the first byte of every state.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 /// How many stays are remembered; the oldest go first.
 pub(crate) const MOST_STAYS: usize = 96;
 /// How many habits are remembered; the one not followed for longest goes for a new one.
 pub(crate) const MOST_HABITS: usize = 24;
 /// The most days that can make a habit.
 pub(crate) const MOST_DAYS: usize = 8;
-/// For how many windows a stay remembers that it was told of.
-const MOST_TOLD: usize = 2;
+/// For how many alerts a stay remembers that it was told of.
+const MOST_TOLD: usize = 16;
 
 /// A stay: activities in one place within one span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +31,15 @@ pub(crate) struct Stay {
     pub(crate) span: i64,
     pub(crate) first: Evidence,
     pub(crate) last: Evidence,
-    /// Windows of alerts that have named an activity of it.
-    pub(crate) told: Vec<i64>,
+    /// Alerts that have named an activity of it: window, and what it is about; see [`Place::about`].
+    pub(crate) told: Vec<(i64, u64)>,
 }
 
 impl Stay {
-    /// Notes that a window has named an activity of it.
-    pub(crate) fn tell(&mut self, start: i64) {
-        if !self.told.contains(&start) {
-            self.told.insert(0, start);
+    /// Notes that an alert has named an activity of it.
+    pub(crate) fn tell(&mut self, alert: (i64, u64)) {
+        if !self.told.contains(&alert) {
+            self.told.insert(0, alert);
             self.told.truncate(MOST_TOLD);
         }
     }
@@ -174,8 +174,9 @@ impl<'a> Traveller<'a> {
             writer.signed(place.latitude.into());
             writer.signed(place.longitude.into());
             writer.number(place.accuracy.into());
-            writer.number(place.network.into());
-            writer.number(u64::from(place.trusted) | u64::from(place.shared) << 1);
+            writer.number(place.network.bits());
+            let flags = [place.trusted, place.shared, place.new_to_all].map(u64::from);
+            writer.number(flags.iter().rev().fold(0, |bits, flag| bits << 1 | flag));
             words.iter().for_each(|word| writer.text(word));
         }
         let near = newest.div_euclid(length.max(1));
@@ -192,7 +193,10 @@ impl<'a> Traveller<'a> {
             writer.signed(stay.last.sequence.wrapping_sub(stay.first.sequence) as i64);
             sequence = stay.last.sequence;
             writer.number(stay.told.len() as u64);
-            stay.told.iter().for_each(|&start| writer.signed(newest.wrapping_sub(start)));
+            for &(start, about) in &stay.told {
+                writer.signed(newest.wrapping_sub(start));
+                writer.number(about);
+            }
         }
         let today = newest.div_euclid(DAY);
         writer.number(self.habits.len() as u64);
@@ -240,10 +244,19 @@ impl<'a> Traveller<'a> {
             let latitude = i16::try_from(reader.signed()?).ok()?;
             let longitude = i16::try_from(reader.signed()?).ok()?;
             let accuracy = u16::try_from(reader.number()?).ok()?;
-            let network = u32::try_from(reader.number()?).ok()?;
-            let flags = reader.number().filter(|&flags| flags < 4)?;
-            let (trusted, shared) = (flags & 1 != 0, flags & 2 != 0);
-            let place = Place { country, latitude, longitude, accuracy, network, trusted, shared };
+            let network = Network::read(reader.number()?)?;
+            let flags = reader.number().filter(|&flags| flags < 8)?;
+            let [trusted, shared, new_to_all] = [1, 2, 4].map(|bit| flags & bit != 0);
+            let place = Place {
+                country,
+                latitude,
+                longitude,
+                accuracy,
+                network,
+                trusted,
+                shared,
+                new_to_all,
+            };
             let mut word = || reader.text().map(Cow::Borrowed);
             let words = [word()?, word()?, word()?];
             if places.last().is_some_and(|last| last.place >= place) {
@@ -273,8 +286,8 @@ impl<'a> Traveller<'a> {
             let in_span = |time: i64| time.checked_sub(begin).is_some_and(|since| since < length);
             let first_sequence = sequence.wrapping_add(reader.signed()? as u64);
             sequence = first_sequence.wrapping_add(reader.signed()? as u64);
-            let told = (0..reader.length(1).filter(|&told| told <= MOST_TOLD)?)
-                .map(|_| newest.checked_sub(reader.signed()?))
+            let told = (0..reader.length(2).filter(|&told| told <= MOST_TOLD)?)
+                .map(|_| Some((newest.checked_sub(reader.signed()?)?, reader.number()?)))
                 .collect::<Option<Vec<_>>>()?;
             let ordered = |before: &Stay| (before.span, before.place) < (span, place);
             if !in_span(last) || !stays.last().is_none_or(ordered) {

@@ -39,7 +39,7 @@ fn world() -> impl Strategy<Value = Vec<(Row, i64)>> {
         )| {
             let mut row = row(MONDAY + hour * HOUR + ms, ["ana", "bo", "cy"][person], SPOTS[spot]);
             row.ip = format!("203.0.{block}.{person}");
-            row.owner = format!("Net {}", block % 2);
+            row.owner = ["Net 0", "Net 1", ""][usize::from(block)].to_owned();
             row.category = category;
             (row, delay)
         };
@@ -59,7 +59,7 @@ fn haversine(a: (f64, f64), b: (f64, f64)) -> f64 {
 }
 
 /// All pairs, one by one. What is told here is told by the README, not by the code.
-fn alerts(rows: &[Row], sensitivity: &str) -> BTreeSet<(String, i64)> {
+fn alerts(rows: &[Row], sensitivity: &str, together: i64) -> BTreeSet<(String, i64)> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.category != "vpn").collect();
     let near = [("DE", "FR")];
     let mut alerts = BTreeSet::new();
@@ -92,10 +92,34 @@ fn alerts(rows: &[Row], sensitivity: &str) -> BTreeSet<(String, i64)> {
             if sensitivity != "high" && known(a) && known(b) {
                 continue;
             }
-            alerts.insert((a.person.clone(), begin.div_euclid(DAY) * DAY));
+            // The end that is new for all and strange to the person, the later one if both are.
+            let mut ends = [a, b];
+            ends.sort_by_key(|end| (end.time.div_euclid(HOUR), end.spot.country));
+            let new = ends.iter().rev().find(|end| {
+                let shared = sensitivity != "high" && is_shared(&rows, end, sensitivity);
+                let known = end.category == "corporate" || shared || is_used_to(&rows, end, begin);
+                together > 0 && !known && is_new_to_all(&rows, end, together)
+            });
+            let about = match new {
+                Some(end) if end.owner.is_empty() => end.spot.country.to_owned(),
+                Some(end) => format!("{} {}", end.owner, end.spot.country),
+                None => a.person.clone(),
+            };
+            alerts.insert((about, begin.div_euclid(DAY) * DAY));
         }
     }
     alerts
+}
+
+/// Whether nobody was known to come from a network in a city, or somebody for the first time only a
+/// short time ago, after the organization had been learned.
+fn is_new_to_all(rows: &[&Row], end: &Row, together: i64) -> bool {
+    let hour = |time: i64| time.div_euclid(HOUR);
+    let same = |row: &&&Row| (row.spot.city, &row.owner) == (end.spot.city, &end.owner);
+    let first = hour(rows.iter().filter(same).map(|row| row.time).min().unwrap());
+    let learned = hour(rows.iter().map(|row| row.time).min().unwrap()) + LEARN / HOUR;
+    let begin = hour(end.time);
+    first >= begin - LATENESS / HOUR || (first >= learned && first >= begin - together / HOUR)
 }
 
 fn is_used_to(rows: &[&Row], end: &Row, begin: i64) -> bool {
@@ -109,7 +133,8 @@ fn is_used_to(rows: &[&Row], end: &Row, begin: i64) -> bool {
         let days: BTreeSet<i64> = own.map(|row| row.time.div_euclid(DAY)).collect();
         days.range(..before).count()
     };
-    days(&|row| (row.spot.country, &row.owner) == (end.spot.country, &end.owner)) >= 2
+    let network = |row: &Row| (row.spot.country, row.owner.clone());
+    (!end.owner.is_empty() && days(&|row| network(row) == network(end)) >= 2)
         || days(&|row| region(row) == region(end)) >= 2
 }
 
@@ -126,10 +151,11 @@ fn is_shared(rows: &[&Row], end: &Row, sensitivity: &str) -> bool {
     };
     let exit = |row: &Row| (row.spot.city, row.owner.clone());
     let many = |count: usize| count >= 2 && count as f64 >= 0.5 * people(&|_| true) as f64;
-    many(people(&|row| exit(row) == exit(end)))
+    let known = !end.owner.is_empty();
+    (known && many(people(&|row| exit(row) == exit(end))))
         || sensitivity == "low"
             && (many(people(&|row| row.spot.country == end.spot.country))
-                || many(people(&|row| row.owner == end.owner)))
+                || (known && many(people(&|row| row.owner == end.owner))))
 }
 
 proptest! {
@@ -142,11 +168,13 @@ proptest! {
         world in world(),
         sizes in prop::collection::vec(1..20_usize, 1..8),
         sensitivity in prop_oneof![Just("low"), Just("medium"), Just("high")],
+        together in prop_oneof![Just(0), Just(1), Just(5)],
     ) {
-        let settings = format!(r#"{SETTINGS}, "sensitivity": "{sensitivity}""#);
+        let settings =
+            format!(r#"{SETTINGS}, "sensitivity": "{sensitivity}", "together-for": "{together}d""#);
         let mut in_order: Vec<Row> = world.iter().map(|(row, _)| row.clone()).collect();
         in_order.sort_by_key(|row| row.time);
-        let expected = alerts(&in_order, sensitivity);
+        let expected = alerts(&in_order, sensitivity, together * DAY);
 
         let mut late = world.clone();
         late.sort_by_key(|(row, delay)| row.time + delay);

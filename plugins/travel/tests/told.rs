@@ -11,6 +11,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use casbah_plugin::Detector;
 use casbah_travel::Travel;
 use support::*;
@@ -48,7 +50,7 @@ fn both_ends_are_told() {
     let mut there = row(THEN, ANA, NEW_YORK);
     there.ip = "203.0.113.9".to_owned();
     insta::assert_snapshot!(told(&run("", &[there])), @r"
-    ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in New York, US (US Telecom, 203.0.113.9) at 2026-01-14T09:30:00Z: at least 6,316 km in 30 minutes takes 12,633 km/h, usually at most 900; accuracy 20 and 50 km; learned from 9 days (2 activities)
+    ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in New York, US (US Telecom, 203.0.113.9) at 2026-01-14T09:30:00Z: at least 6,316 km in 30 minutes takes 12,633 km/h, usually at most 900; accuracy 20 and 50 km; learned from 9 days; US Telecom (New York, US) is new for the whole organization: 1 person uses it since 2026-01-14 (2 activities)
       observed: 12,633 km/h
       expected: at most 900 km/h
       distance-km: 6316
@@ -67,6 +69,10 @@ fn both_ends_are_told() {
       kinds: login
       learned-days: 9
       learned-since: 2026-01-05T09:00:00Z
+      new-for-all: US Telecom (New York, US)
+      used-by: 1
+      new-since: 2026-01-14
+      people: ana@example.com
     ");
 }
 
@@ -75,7 +81,7 @@ fn both_ends_are_told() {
 fn late_news_make_the_pair() {
     let rows = [row(THEN + 3 * HOUR, ANA, BERLIN), row(THEN + HOUR, ANA, TOKYO)];
     let run = run("", &rows);
-    insta::assert_snapshot!(run.findings[0].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in Tokyo, JP (JP Telecom, 198.51.5.7) at 2026-01-14T10:30:00Z: at least 8,797 km in 90 minutes takes 5,865 km/h, usually at most 900; accuracy 20 and 100 km; learned from 9 days");
+    insta::assert_snapshot!(run.findings[0].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in Tokyo, JP (JP Telecom, 198.51.5.7) at 2026-01-14T10:30:00Z: at least 8,797 km in 90 minutes takes 5,865 km/h, usually at most 900; accuracy 20 and 100 km; learned from 9 days; JP Telecom (Tokyo, JP) is new for the whole organization: 1 person uses it since 2026-01-14");
     assert_eq!(run.alerts().len(), 1);
 }
 
@@ -84,7 +90,7 @@ fn late_news_make_the_pair() {
 fn a_country_stands_for_a_place_where_nothing_more_is_known() {
     let unknown = |country| Spot { country, city: "", at: None, accuracy: 0.0 };
     let run = run("", &[row(THEN, ANA, unknown("JP"))]);
-    insta::assert_snapshot!(run.findings[0].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in JP (JP Telecom, 198.51.99.7) at 2026-01-14T09:30:00Z: at least 8,214 km in 30 minutes takes 16,427 km/h, usually at most 900; accuracy 20 and 530 km; learned from 9 days");
+    insta::assert_snapshot!(run.findings[0].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in JP (JP Telecom, 198.51.99.7) at 2026-01-14T09:30:00Z: at least 8,214 km in 30 minutes takes 16,427 km/h, usually at most 900; accuracy 20 and 530 km; learned from 9 days; JP Telecom (JP) is new for the whole organization: 1 person uses it since 2026-01-14");
     // From Portugal to Norway it may be too near; an unknown code is no place.
     let mut run = Run::new("");
     run.feed(&[
@@ -247,4 +253,65 @@ fn what_comes_too_late_makes_no_pair() {
     run.feed(&[row(THEN, ANA, TOKYO)]);
     assert_eq!(run.alerts().len(), 1);
     assert!(run.findings[0].summary.contains("Berlin"));
+}
+
+/// A company of thirty in Berlin, of whom so many have begun on a day of a roll-out to use an exit in New
+/// York as well: how many alerts there are.
+fn roll_out(more: &str, begun: &dyn Fn(i64) -> i64) -> BTreeSet<(String, i64)> {
+    let mut run = Run::new(more);
+    for day in 0..50 {
+        let mut rows = Vec::new();
+        for who in 0..30 {
+            let (name, time) = (format!("p{who}"), MONDAY + day * DAY + 9 * HOUR + who * 60_000);
+            rows.push(row(time, &name, BERLIN));
+            if day >= 20 && who < begun(day - 20) {
+                rows.push(row(time + HOUR, &name, NEW_YORK));
+            }
+        }
+        rows.sort_by_key(|row| row.time);
+        run.feed(&rows);
+    }
+    run.alerts()
+}
+
+/// A VPN that nobody has tagged makes an alert a day until it is common, however it is rolled out.
+#[test]
+fn a_roll_out_makes_a_handful_of_alerts() {
+    let all_at_once: &dyn Fn(i64) -> i64 = &|_| 30;
+    let slow: &dyn Fn(i64) -> i64 = &|day| day + 1;
+    let piloted: &dyn Fn(i64) -> i64 = &|day| if day < 9 { 2 } else { 30 };
+    let each = |more: &str| [all_at_once, slow, piloted].map(|begun| roll_out(more, begun).len());
+    assert_eq!(each(""), [2, 6, 6]);
+    assert_eq!(each(r#""together-for": "0s""#), [60, 18, 64]);
+}
+
+/// Several people make one alert about the network, which names them; an attack at the same time makes
+/// one of its own, and each names both ends.
+#[test]
+fn what_is_new_for_all_is_told_together() {
+    let mut rows: Vec<Row> = at_home();
+    for n in 0..7 {
+        let name = format!("colleague-{n}@example.com");
+        rows.extend((0..10).map(|day| row(MONDAY + day * DAY + 9 * HOUR, &name, BERLIN)));
+        rows.push(row(THEN + n * 60_000, &name, NEW_YORK));
+    }
+    rows.push(row(THEN + HOUR / 2, ANA, NEW_YORK));
+    rows.push(row(THEN + 2 * HOUR, ANA, TOKYO));
+    rows.sort_by_key(|row| row.time);
+    let mut run = Run::new("");
+    run.feed(&arrived(rows));
+    let alerts: Vec<String> = run.alerts().into_iter().map(|(group, _)| group).collect();
+    assert_eq!(alerts, ["JP Telecom JP", "US Telecom US"]);
+    run.findings.sort_by(|a, b| a.group.cmp(&b.group));
+    let evidence = run.findings.iter().map(|finding| finding.evidence.len());
+    assert_eq!(evidence.collect::<Vec<_>>(), [2, 16]);
+    insta::assert_snapshot!(run.findings[1].summary, @"ana@example.com was in Berlin, DE (DE Telecom, 198.51.0.7) at 2026-01-14T09:00:00Z and in New York, US (US Telecom, 198.51.4.7) at 2026-01-14T10:00:00Z: at least 6,316 km in 60 minutes takes 6,316 km/h, usually at most 900; accuracy 20 and 50 km; learned from 9 days; US Telecom (New York, US) is new for the whole organization: 8 people use it since 2026-01-14; in two places were ana@example.com, colleague-0@example.com, colleague-1@example.com, colleague-2@example.com, colleague-3@example.com and 3 more");
+    let details = run.findings[1].details.iter().rev().take(4);
+    let details = details.map(|(name, value)| format!("{name}: {value}\n"));
+    insta::assert_snapshot!(details.collect::<String>(), @r"
+    people: ana@example.com, colleague-0@example.com, colleague-1@example.com, colleague-2@example.com, colleague-3@example.com, colleague-4@example.com, colleague-5@example.com, colleague-6@example.com
+    new-since: 2026-01-14
+    used-by: 8
+    new-for-all: US Telecom (New York, US)
+    ");
 }

@@ -141,6 +141,23 @@ struct Raised {
     at: i64,
 }
 
+/// An alert that names somebody.
+struct Named<'a> {
+    raised: &'a Raised,
+    /// When they did what it names.
+    times: Vec<i64>,
+    /// Whether it names nobody else.
+    alone: bool,
+}
+
+impl Named<'_> {
+    /// Whether it is about what was planted: one about several people must name an act of it.
+    fn is_about(&self, label: &Label) -> bool {
+        let during = label.start..=label.end + HOUR;
+        self.alone || self.times.iter().any(|time| during.contains(time))
+    }
+}
+
 /// Runs the policies over events in the order of their delivery, an hour at a time.
 pub(crate) fn judge(
     company: &Company,
@@ -180,7 +197,7 @@ fn compare<'a>(
     labels: &[Label],
     raised: impl Iterator<Item = &'a Raised>,
 ) -> Verdict {
-    let mut by_person: HashMap<u32, Vec<&Raised>> = HashMap::new();
+    let mut by_person: HashMap<u32, Vec<Named<'_>>> = HashMap::new();
     let mut verdict = Verdict { weeks: weeks(company), ..Verdict::default() };
     for one in raised {
         // Activities are numbered from 1 in the order in which they were fed.
@@ -196,7 +213,12 @@ fn compare<'a>(
         let mut people: Vec<u32> = rests_on.iter().map(|event| event.who).collect();
         people.sort_unstable();
         people.dedup();
-        people.iter().for_each(|&who| by_person.entry(who).or_default().push(one));
+        let alone = people.len() == 1;
+        for &who in &people {
+            let own = rests_on.iter().filter(|event| event.who == who);
+            let times = own.map(|event| event.time).collect();
+            by_person.entry(who).or_default().push(Named { raised: one, times, alone });
+        }
         let near = |label: &&Label| {
             people.contains(&label.who)
                 && one.alert.first <= label.end + DAY
@@ -210,7 +232,7 @@ fn compare<'a>(
         let day = (one.alert.first - START).div_euclid(DAY);
         let score = verdict.policies.entry(one.alert.policy.clone()).or_default();
         // What an attack sets off elsewhere is not false; what comes before anything is learned is.
-        if planted.is_some() {
+        if planted.is_some() && (alone || !new_vpn) {
             continue;
         }
         if new_vpn {
@@ -220,10 +242,12 @@ fn compare<'a>(
         }
     }
     for label in labels {
-        let found = by_person.get(&label.who).into_iter().flatten().find(|one| {
-            one.alert.policy == label.policy
-                && one.alert.first <= label.end + HOUR
-                && one.alert.last >= label.start
+        let found = by_person.get(&label.who).into_iter().flatten().find(|named| {
+            let alert = &named.raised.alert;
+            alert.policy == label.policy
+                && alert.first <= label.end + HOUR
+                && alert.last >= label.start
+                && named.is_about(label)
         });
         let score = verdict.policies.entry(label.policy.to_owned()).or_default();
         score.attacks.entry(label.strength).or_default().count(found.is_some());
@@ -234,7 +258,7 @@ fn compare<'a>(
             score.new_people.count(found.is_some());
         }
         if let Some(found) = found {
-            score.hours.push((found.at - label.start).max(0) as f64 / HOUR as f64);
+            score.hours.push((found.raised.at - label.start).max(0) as f64 / HOUR as f64);
         }
     }
     verdict

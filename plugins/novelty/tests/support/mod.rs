@@ -95,7 +95,8 @@ impl Run {
         for finding in &self.findings {
             let group = finding.group.iter().map(|(_, value)| value.clone()).collect();
             let (score, times) = alerts.entry((group, finding.start)).or_default();
-            *score = detail(finding, "score").to_owned();
+            // Where several people make one alert, the strangest of them counts.
+            *score = std::mem::take(score).max(detail(finding, "score").to_owned());
             times.extend(finding.evidence.iter().map(|evidence| evidence.time));
             times.sort_unstable();
         }

@@ -133,7 +133,10 @@ impl Run {
 
     /// What alerts there are: whom they are about, and the start of their window.
     pub(crate) fn alerts(&self) -> BTreeSet<(String, i64)> {
-        let alert = |finding: &Finding| (finding.group[0].1.clone(), finding.start);
+        let alert = |finding: &Finding| {
+            let group: Vec<&str> = finding.group.iter().map(|(_, value)| value.as_str()).collect();
+            (group.join(" "), finding.start)
+        };
         self.findings.iter().map(alert).collect()
     }
 }
