@@ -14,3 +14,4 @@ mod program;
 mod secrets;
 mod sign_in;
 mod support;
+mod three;

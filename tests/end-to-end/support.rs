@@ -126,7 +126,18 @@ impl Casbah {
     /// of arrival, what they stand for does not.
     #[track_caller]
     pub(crate) fn alerts(&self, by_sequence: &BTreeMap<u64, String>) -> BTreeMap<String, Value> {
-        self.list(&["alert", "list", "--state", "all", "--limit", "0"])
+        self.found(&["alert", "list", "--state", "all", "--limit", "0"], by_sequence)
+    }
+
+    /// All behaviors in the same form.
+    #[track_caller]
+    pub(crate) fn behaviors(&self, by_sequence: &BTreeMap<u64, String>) -> BTreeMap<String, Value> {
+        self.found(&["behavior", "list", "--limit", "0"], by_sequence)
+    }
+
+    #[track_caller]
+    fn found(&self, list: &[&str], by_sequence: &BTreeMap<u64, String>) -> BTreeMap<String, Value> {
+        self.list(list)
             .into_iter()
             .map(|mut alert| {
                 let evidence: BTreeSet<_> = alert["evidence"]

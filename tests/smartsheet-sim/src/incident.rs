@@ -354,7 +354,7 @@ impl Planter<'_, '_> {
             .collect();
         self.plant(("mail-out", &["mass-mail-out"], false), mailer, (0.875, 2 * hour), steps);
 
-        let admin = self.web(self.user(Role::Admin, 1));
+        let admin = self.web(self.user(Role::Admin, 0));
         let steps = vec![step("AUTHENTICATION", "DEACTIVATE_DOMAIN_STRICT", 3)];
         let name = ("strict-sign-in-off", &["unusual-admin-action", "security-setting"][..], false);
         self.plant(name, admin, (0.94, 1), steps);
@@ -376,7 +376,7 @@ impl Planter<'_, '_> {
         self.plant(("mass-download", &["mass-download"], false), loader, (0.83, 480), steps);
 
         let guessed = self.web(self.user(Role::Analyst, 88));
-        let steps = (0..20).map(|_| step("AUTHENTICATION", "LOGIN_FAILURE", 4)).collect();
+        let steps = (0..11).map(|_| step("AUTHENTICATION", "LOGIN_FAILURE", 4)).collect();
         self.plant(("failed-logins", &["failed-logins"], false), guessed, (0.92, 240), steps);
 
         let remover = self.web(self.user(Role::Admin, 0));
