@@ -59,10 +59,7 @@ impl Group {
             .iter()
             .map(|policy| {
                 let mut prefix = detector_prefix(detector.description());
-                prefix.extend_from_slice(policy.name.as_bytes());
-                prefix.push(0);
-                prefix.extend_from_slice(policy.settings_digest.as_bytes());
-                prefix.push(0);
+                prefix.extend_from_slice(&policy_mark(&policy.name, &policy.settings_digest));
                 prefix
             })
             .collect();
@@ -84,8 +81,8 @@ impl Group {
         &self.policies
     }
 
-    /// Where state is kept: (detector, version of its state, policy, digest of the policy's
-    /// settings, key). So a policy that is changed starts with no state, and one whose title is
+    /// Where state is kept: (detector, version of its state, mark of the policy and its settings,
+    /// key). So a policy that is changed starts with no state, and one whose title is
     /// changed keeps it.
     pub(crate) fn state_key(&self, policy: u32, key: &str) -> Option<Vec<u8>> {
         let mut bytes = self.prefixes.get(policy as usize)?.clone();
@@ -111,6 +108,16 @@ fn detector_prefix(description: &DetectorDescription) -> Vec<u8> {
     prefix.push(0);
     prefix.extend_from_slice(&description.state_version.to_be_bytes());
     prefix
+}
+
+/// Stands for a policy with its settings. There are millions of keys of state, and most of their bytes
+/// would be names.
+fn policy_mark(name: &str, settings_digest: &str) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name.as_bytes());
+    hasher.update(settings_digest.as_bytes());
+    hasher.finalize().as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 impl fmt::Debug for Group {

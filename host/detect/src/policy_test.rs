@@ -22,7 +22,7 @@ use crate::yaml::{Node, Value};
 
 mod given;
 
-use given::Activity;
+use given::{Activity, Given};
 
 /// How many shuffled orders of arrival a test with `shuffle: true` runs through.
 const SHUFFLES: u64 = 5;
@@ -36,7 +36,7 @@ pub struct PolicyTest {
     pub line: usize,
     /// Whether activities also arrive in other orders than they are given in.
     pub shuffle: bool,
-    given: Vec<Activity>,
+    given: Given,
     expect: Expected,
 }
 
@@ -111,7 +111,8 @@ pub fn run_tests(policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Vec<
 
 impl PolicyTest {
     fn run(&self, policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Result<(), String> {
-        let all: Vec<&Activity> = self.given.iter().collect();
+        let given = self.given.activities();
+        let all: Vec<&Activity> = given.iter().collect();
         let whole = std::slice::from_ref(&all);
         self.run_once(policy, detector, whole, "as one batch")?;
         let single: Vec<Vec<&Activity>> = all.iter().map(|&activity| vec![activity]).collect();

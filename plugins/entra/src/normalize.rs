@@ -1,5 +1,7 @@
 //! Makes activities of sign-ins: every member finds its column or a field.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use casbah_plugin::{Batch, BatchBuilder, Failure, time};
@@ -40,8 +42,7 @@ pub(crate) fn spans(body: &[u8], raw: &[u32]) -> Result<Batch, Failure> {
 pub(crate) fn records(items: &[&RawValue]) -> Batch {
     let mut normalizer = Normalizer::default();
     for item in items {
-        // It was read once as part of the answer, so that it can't be broken.
-        normalizer.add(Record::read(item.get()).unwrap_or_default());
+        normalizer.add(Record::of(item));
     }
     normalizer.builder.finish()
 }
@@ -56,32 +57,32 @@ const INTERRUPTIONS: &[&str] = &[
 
 /// Members that have a place of their own.
 #[derive(Default)]
-struct Parts {
-    id: String,
-    time: String,
-    principal: String,
-    user: String,
-    name: String,
-    service: String,
-    service_name: String,
-    app: String,
-    app_name: String,
-    ip: String,
-    client: String,
-    user_agent: String,
-    interactive: String,
-    types: String,
-    error: String,
-    reason: String,
-    policies: String,
-    tenant: String,
-    system: String,
-    browser: String,
-    fields: Vec<(String, String)>,
+struct Parts<'a> {
+    id: Cow<'a, str>,
+    time: Cow<'a, str>,
+    principal: Cow<'a, str>,
+    user: Cow<'a, str>,
+    name: Cow<'a, str>,
+    service: Cow<'a, str>,
+    service_name: Cow<'a, str>,
+    app: Cow<'a, str>,
+    app_name: Cow<'a, str>,
+    ip: Cow<'a, str>,
+    client: Cow<'a, str>,
+    user_agent: Cow<'a, str>,
+    interactive: Cow<'a, str>,
+    types: Cow<'a, str>,
+    error: Cow<'a, str>,
+    reason: Cow<'a, str>,
+    policies: Cow<'a, str>,
+    tenant: Cow<'a, str>,
+    system: Cow<'a, str>,
+    browser: Cow<'a, str>,
+    fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-impl Parts {
-    fn of(record: Record) -> Self {
+impl<'a> Parts<'a> {
+    fn of(record: Record<'a>) -> Self {
         let mut parts = Self::default();
         for (path, value) in record.members {
             match parts.place(&path) {
@@ -92,7 +93,7 @@ impl Parts {
         parts
     }
 
-    fn place(&mut self, path: &str) -> Option<&mut String> {
+    fn place(&mut self, path: &str) -> Option<&mut Cow<'a, str>> {
         Some(match path {
             "id" => &mut self.id,
             "createdDateTime" => &mut self.time,
@@ -118,9 +119,10 @@ impl Parts {
         })
     }
 
-    fn field(&mut self, key: &str, value: &str) {
+    /// Keeps a text of the record as a field.
+    fn field(&mut self, key: &'static str, value: Cow<'a, str>) {
         if !value.is_empty() {
-            self.fields.push((key.to_owned(), value.to_owned()));
+            self.fields.push((Cow::Borrowed(key), value));
         }
     }
 }
@@ -128,11 +130,24 @@ impl Parts {
 #[derive(Default)]
 struct Normalizer {
     builder: BatchBuilder,
+    /// What was made of texts that come again and again.
+    addresses: HashMap<String, Option<String>>,
+    types: HashMap<String, Vec<String>>,
+    policies: HashMap<String, Option<Vec<(String, String)>>>,
+}
+
+/// What a text becomes, made once.
+fn once<'a, T>(
+    known: &'a mut HashMap<String, T>,
+    text: &str,
+    make: impl FnOnce(&str) -> T,
+) -> &'a T {
+    known.entry(text.to_owned()).or_insert_with_key(|text| make(text))
 }
 
 impl Normalizer {
     /// Adds the activity of a record.
-    fn add(&mut self, record: Record) {
+    fn add(&mut self, record: Record<'_>) {
         let has_id = record.members.iter().any(|(path, _)| path == "id");
         let made = if has_id { String::new() } else { record.fingerprint() };
         let mut parts = Parts::of(record);
@@ -140,7 +155,7 @@ impl Normalizer {
         self.builder.text("id", if has_id { &parts.id } else { &made });
         match read_time(&parts.time) {
             Some(time) => self.builder.integer("time", time),
-            None => parts.field("createdDateTime", &parts.time.clone()),
+            None => parts.field("createdDateTime", parts.time.clone()),
         }
         self.builder.text("instance", &parts.tenant);
         self.builder.text("kind", "login");
@@ -158,10 +173,12 @@ impl Normalizer {
     }
 
     /// The app's own word for the kind of sign-in, and whether a person was at the client.
-    fn action(&mut self, parts: &mut Parts) {
-        let types: Vec<String> = serde_json::from_str(&parts.types).unwrap_or_default();
+    fn action(&mut self, parts: &mut Parts<'_>) {
+        let types = once(&mut self.types, &parts.types, |types| {
+            serde_json::from_str::<Vec<String>>(types).unwrap_or_default()
+        });
         let named = |name: &str| types.iter().any(|kind| kind.eq_ignore_ascii_case(name));
-        let interactive = match parts.interactive.as_str() {
+        let interactive = match &*parts.interactive {
             "true" => Some(true),
             "false" => Some(false),
             _ if named("interactiveUser") => Some(true),
@@ -171,26 +188,26 @@ impl Normalizer {
         if let Some(interactive) = interactive {
             self.builder.flag("interactive", interactive);
         }
-        if !matches!(parts.interactive.as_str(), "true" | "false") {
-            parts.field("isInteractive", &parts.interactive.clone());
+        if !matches!(&*parts.interactive, "true" | "false") {
+            parts.field("isInteractive", parts.interactive.clone());
         }
         self.builder.text("action", types.first().map_or("signIn", String::as_str));
         if types.len() != 1 {
-            parts.field("signInEventTypes", &parts.types.clone());
+            parts.field("signInEventTypes", parts.types.clone());
         }
     }
 
-    fn who(&mut self, parts: &mut Parts) {
+    fn who(&mut self, parts: &mut Parts<'_>) {
         let service = parts.user.is_empty() && !parts.service.is_empty();
-        let id = if service { &parts.service } else { &parts.user };
+        let id: &str = if service { &parts.service } else { &parts.user };
         let external = external_address(&parts.principal);
-        let email = match &external {
+        let email: &str = match &external {
             Some(address) => address.as_str(),
             None if parts.principal.contains('@') => &parts.principal,
             None => "",
         };
-        let name = if service { &parts.service_name } else { &parts.name };
-        let actor = [email, id, parts.principal.as_str(), name]
+        let name: &str = if service { &parts.service_name } else { &parts.name };
+        let actor = [email, id, &*parts.principal, name]
             .into_iter()
             .find(|text| !text.is_empty())
             .unwrap_or_default();
@@ -203,25 +220,25 @@ impl Normalizer {
             self.builder.text("actor.type", if service { "service" } else { "user" });
         }
         if email != parts.principal {
-            parts.field("userPrincipalName", &parts.principal.clone());
+            parts.field("userPrincipalName", parts.principal.clone());
         }
         if service {
-            parts.field("userDisplayName", &parts.name.clone());
+            parts.field("userDisplayName", parts.name.clone());
         } else {
-            parts.field("servicePrincipalId", &parts.service.clone());
-            parts.field("servicePrincipalName", &parts.service_name.clone());
+            parts.field("servicePrincipalId", parts.service.clone());
+            parts.field("servicePrincipalName", parts.service_name.clone());
         }
     }
 
-    fn wherefrom(&mut self, parts: &mut Parts) {
-        match address(&parts.ip) {
+    fn wherefrom(&mut self, parts: &mut Parts<'_>) {
+        match once(&mut self.addresses, &parts.ip, address) {
             Some(ip) => {
-                self.builder.text("ip", &ip);
-                if ip != parts.ip {
-                    parts.field("ipAddress", &parts.ip.clone());
+                self.builder.text("ip", ip);
+                if *ip != parts.ip {
+                    parts.field("ipAddress", parts.ip.clone());
                 }
             }
-            None => parts.field("ipAddress", &parts.ip.clone()),
+            None => parts.field("ipAddress", parts.ip.clone()),
         }
         // Version 1.0 gives only what Entra made of the client's words, such as `Chrome 142.0.0`.
         let agent = if parts.user_agent.is_empty() { &parts.browser } else { &parts.user_agent };
@@ -230,12 +247,12 @@ impl Normalizer {
         if !parts.client.is_empty() {
             self.builder.text("client", client(&parts.client, &parts.system));
         }
-        parts.field("deviceDetail.operatingSystem", &parts.system.clone());
-        parts.field("deviceDetail.browser", &parts.browser.clone());
+        parts.field("deviceDetail.operatingSystem", parts.system.clone());
+        parts.field("deviceDetail.browser", parts.browser.clone());
     }
 
-    fn outcome(&mut self, parts: &mut Parts) {
-        let result = match parts.error.as_str() {
+    fn outcome(&mut self, parts: &mut Parts<'_>) {
+        let result = match &*parts.error {
             "0" => "success",
             "" => "unknown",
             code if INTERRUPTIONS.contains(&code) => "unknown",
@@ -243,22 +260,22 @@ impl Normalizer {
         };
         self.builder.text("result", result);
         if parts.error != "0" {
-            parts.field("status.errorCode", &parts.error.clone());
+            parts.field("status.errorCode", parts.error.clone());
         }
         if result == "failure" {
             let code = format!("AADSTS{}", parts.error);
-            let said = matches!(parts.reason.as_str(), "" | "Other.");
+            let said = matches!(&*parts.reason, "" | "Other.");
             self.builder.text("reason", if said { &code } else { &parts.reason });
             if parts.reason == "Other." {
-                parts.field("status.failureReason", "Other.");
+                parts.field("status.failureReason", Cow::Borrowed("Other."));
             }
         } else {
-            parts.field("status.failureReason", &parts.reason.clone());
+            parts.field("status.failureReason", parts.reason.clone());
         }
     }
 
     /// What was signed in to.
-    fn app(&mut self, parts: &mut Parts) {
+    fn app(&mut self, parts: &mut Parts<'_>) {
         self.builder.text("object", &parts.app);
         self.builder.text("object.name", &parts.app_name);
         if parts.app.is_empty() && parts.app_name.is_empty() {
@@ -271,26 +288,37 @@ impl Normalizer {
         {
             self.builder.nested_text("objects", column, value);
         }
-        parts.field("appId", &parts.app.clone());
-        parts.field("appDisplayName", &parts.app_name.clone());
+        parts.field("appId", parts.app.clone());
+        parts.field("appDisplayName", parts.app_name.clone());
     }
 
     /// The policies of conditional access that had a say. There may be dozens that had none; the raw
     /// record has them all.
-    fn policies(&mut self, parts: &mut Parts) {
-        let Ok(policies) = serde_json::from_str::<Vec<Value>>(&parts.policies) else {
-            parts.field("appliedConditionalAccessPolicies", &parts.policies.clone());
-            return;
-        };
-        for policy in policies {
-            let text = |name: &str| policy.get(name).and_then(Value::as_str).unwrap_or_default();
-            let (name, result) = (text("displayName"), text("result"));
-            let name = if name.is_empty() { text("id") } else { name };
-            if !matches!(result, "" | "notApplied" | "notEnabled") && !name.is_empty() {
-                parts.field(&format!("conditionalAccess.{result}"), name);
+    fn policies(&mut self, parts: &mut Parts<'_>) {
+        match once(&mut self.policies, &parts.policies, policies) {
+            Some(policies) => {
+                for (key, name) in policies {
+                    parts.fields.push((Cow::Owned(key.clone()), Cow::Owned(name.clone())));
+                }
             }
+            None => parts.field("appliedConditionalAccessPolicies", parts.policies.clone()),
         }
     }
+}
+
+/// Fields and names of the policies that had a say; `None` when it is no list.
+fn policies(text: &str) -> Option<Vec<(String, String)>> {
+    let policies = serde_json::from_str::<Vec<Value>>(text).ok()?;
+    let mut fields = Vec::new();
+    for policy in policies {
+        let text = |name: &str| policy.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (name, result) = (text("displayName"), text("result"));
+        let name = if name.is_empty() { text("id") } else { name };
+        if !matches!(result, "" | "notApplied" | "notEnabled") && !name.is_empty() {
+            fields.push((format!("conditionalAccess.{result}"), name.to_owned()));
+        }
+    }
+    Some(fields)
 }
 
 /// Times that the host believes, ms since 1970.

@@ -93,6 +93,14 @@ fn fill(mut normalizer: Normalizer<'_>, body: &[u8], raw: &[u32]) -> Result<Batc
 
 /// A single value, or any number of them one after the other, as in JSON lines.
 fn json(text: &str, spans: &mut Vec<u32>) -> Result<(), String> {
+    // What the app answers is an array, and need not be looked at twice.
+    if text.trim_start().starts_with('[')
+        && let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text)
+    {
+        spans.reserve(items.len() * 2);
+        items.into_iter().for_each(|item| push(text, item, spans));
+        return Ok(());
+    }
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
         let value = value.map_err(|error| error.to_string())?;
         descend(text, value, WRAPPINGS, spans)?;

@@ -1,5 +1,6 @@
 //! Makes activities of records: every member finds its column, an object, or a field.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use casbah_plugin::{Batch, BatchBuilder, time};
@@ -16,6 +17,10 @@ pub(crate) struct Normalizer<'a> {
     numbering: Numbering,
     /// Whether records are written anew where the settings conceal something.
     rewrite: bool,
+    /// What was made of texts that come again and again: of names of activities, by whether they are
+    /// about a document, and of hosts.
+    meanings: [HashMap<String, Meaning<'a>>; 2],
+    addresses: HashMap<String, Option<String>>,
 }
 
 /// The members that have a place of their own, and the others.
@@ -44,7 +49,8 @@ struct Parts {
 impl<'a> Normalizer<'a> {
     pub(crate) fn new(settings: &'a Settings) -> Self {
         let (builder, numbering) = (BatchBuilder::new(), Numbering::default());
-        Self { settings, builder, numbering, rewrite: false }
+        let (meanings, addresses) = (Default::default(), HashMap::new());
+        Self { settings, builder, numbering, rewrite: false, meanings, addresses }
     }
 
     /// One that also hands over what is to be kept in place of the raw records, if the settings
@@ -72,12 +78,23 @@ impl<'a> Normalizer<'a> {
             parts.fields.push(("repeat".to_owned(), repeat.to_string()));
         }
         let name = std::mem::take(&mut parts.name);
-        let meaning = meaning(&name, parts.on_document, self.settings);
+        let meaning = self.meaning(&name, parts.on_document);
         self.what(&name, &meaning, &mut parts);
         self.who(&mut parts);
         self.wherefrom(&mut parts);
         self.objects(&meaning, &parts);
         self.fields(&parts.fields);
+    }
+
+    fn meaning(&mut self, name: &str, on_document: bool) -> Meaning<'a> {
+        let [other, document] = &mut self.meanings;
+        let known = if on_document { document } else { other };
+        if let Some(meaning) = known.get(name) {
+            return meaning.clone();
+        }
+        let meaning = meaning(name, on_document, self.settings);
+        known.insert(name.to_owned(), meaning.clone());
+        meaning
     }
 
     fn what(&mut self, name: &str, meaning: &Meaning<'_>, parts: &mut Parts) {
@@ -127,10 +144,11 @@ impl<'a> Normalizer<'a> {
     }
 
     fn wherefrom(&mut self, parts: &mut Parts) {
-        match address(&parts.host) {
+        let known = self.addresses.entry(parts.host.clone());
+        match known.or_insert_with_key(|host| address(host)) {
             Some(ip) => {
-                self.builder.text("ip", &ip);
-                if ip != parts.host {
+                self.builder.text("ip", ip);
+                if *ip != parts.host {
                     parts.keep("host", |parts| &mut parts.host);
                 }
             }

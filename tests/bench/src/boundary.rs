@@ -1,10 +1,12 @@
 //! What crossing into the sandbox costs, and what running there costs over running natively.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use casbah_activity::Activity;
+use casbah_detect::PolicyFile;
 use casbah_model::adapter::Adapter;
 use casbah_model::detector::Detector;
 use casbah_model::{Batch, StateKey, Values};
@@ -91,37 +93,13 @@ pub(crate) fn policies() -> Result<Vec<String>> {
     Ok(set.iter().map(|policy| policy.settings_json.clone()).collect())
 }
 
-/// Twenty built-in policies.
-pub(crate) fn road_policies() -> Result<Vec<std::sync::Arc<casbah_detect::PolicyFile>>> {
-    struct Natively;
-    impl casbah_detect::Detectors for Natively {
-        fn names(&self) -> Vec<String> {
-            vec!["activity".to_owned()]
-        }
-        fn describe(&self, _: &str) -> Option<casbah_model::detector::DetectorDescription> {
-            Some(<Activity as casbah_plugin::Detector>::describe())
-        }
-        fn configure(
-            &self,
-            _: &str,
-            policies: &[String],
-        ) -> Result<std::sync::Arc<dyn Detector>, casbah_detect::ConfigureError> {
-            match Native::<Activity>::configure(policies) {
-                Ok(detector) => Ok(std::sync::Arc::new(detector)),
-                Err(problems) => Err(casbah_detect::ConfigureError::Problems(problems)),
-            }
-        }
-    }
-    let sources: Vec<_> = bundle::POLICIES
-        .iter()
-        .map(|policy| casbah_detect::PolicySource {
-            file: policy.file.to_owned(),
-            bytes: policy.text.as_bytes().to_vec(),
-        })
-        .collect();
-    let set = casbah_detect::PolicySet::read(&sources, &Natively)?;
-    anyhow::ensure!(set.policies().len() >= 20, "there are only {} policies", set.policies().len());
-    Ok(set.policies().iter().take(20).cloned().collect())
+/// Twenty built-in policies of the detector `activity`.
+pub(crate) fn road_policies() -> Result<Vec<Arc<PolicyFile>>> {
+    let set = crate::all::policies()?;
+    let found = set.policies().iter().filter(|policy| policy.detector == "activity");
+    let twenty: Vec<_> = found.take(20).cloned().collect();
+    anyhow::ensure!(twenty.len() == 20, "there are only {} policies", twenty.len());
+    Ok(twenty)
 }
 
 /// Activities as they lie in the log: with sequence numbers and the columns that the host fills.
@@ -143,7 +121,7 @@ fn batch(engine: &Engine, company: &Company) -> Result<Batch> {
         &mut batch,
         "smartsheet",
         &"bench".parse()?,
-        1_790_000_000_000,
+        company.end,
     );
     batch.set_column("sequence", Values::Integer((1..=rows).collect()));
     Ok(batch)

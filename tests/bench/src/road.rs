@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use casbah_connect::accounts::Accounts;
 use casbah_detect::{Evaluator, EvaluatorOptions, Group};
 use casbah_model::adapter::{Adapter, Page};
-use casbah_model::{ConnectionName, TenantName};
+use casbah_model::{Batch, ConnectionName, TenantName};
 use casbah_plugin_bundle as bundle;
 use casbah_runtime::{DetectorPlugin, Engine, Limits};
 use casbah_store::{Commit, NewBlock, Options, Records, Store, Table};
@@ -65,8 +65,11 @@ fn road(engine: &Engine, company: &Company, data: &Path) -> Result<(Duration, u6
     )?;
     for (number, response) in responses.iter().enumerate() {
         let page = adapter.read(response)?;
-        let commit = take(store.as_ref(), &tenant, &connection, &accounts, page, &response.body)?
-            .put(Table::Cursor, "bench", number.to_string());
+        let received = company.end;
+        let commit = take(store.as_ref(), &tenant, &connection, page, &response.body, |batch| {
+            accounts.join(batch, "smartsheet", &connection, received);
+        })?
+        .put(Table::Cursor, "bench", number.to_string());
         store.commit(&tenant, commit)?;
         evaluator.wake();
     }
@@ -78,13 +81,13 @@ fn road(engine: &Engine, company: &Company, data: &Path) -> Result<(Duration, u6
 }
 
 /// What the fetch loop does with a page before it commits it.
-fn take(
+pub(crate) fn take(
     store: &dyn Store,
     tenant: &TenantName,
     connection: &ConnectionName,
-    accounts: &Accounts,
     page: Page,
     body: &[u8],
+    join: impl FnOnce(&mut Batch),
 ) -> Result<Commit> {
     let mut batch = page.batch;
     let ids = batch.text_ids("id").context("no ids")?;
@@ -105,7 +108,7 @@ fn take(
             raw.push(body.get(*start as usize..*end as usize).unwrap_or_default());
         }
     }
-    accounts.join(&mut batch, "smartsheet", connection, 1_790_000_000_000);
+    join(&mut batch);
     let times = batch.integers("time").context("no times")?;
     let (min_time, max_time) =
         (times.iter().min().copied().unwrap_or(0), times.iter().max().copied().unwrap_or(0));

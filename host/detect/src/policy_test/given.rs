@@ -63,8 +63,38 @@ pub(super) fn batch(activities: &[&Activity]) -> Batch {
     builder.finish()
 }
 
+/// What a test gives: its steps, not yet repeated. Policies are read at every start, and tests seldom
+/// run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Given {
+    app: Option<String>,
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Step {
+    /// Time of the first one, ms since 1970.
+    start: i64,
+    every: i64,
+    repeat: i64,
+    cells: Vec<(String, Cell)>,
+    fields: Vec<(String, String)>,
+    objects: Option<Vec<Object>>,
+}
+
+impl Given {
+    /// All activities, in the order given.
+    pub(super) fn activities(&self) -> Vec<Activity> {
+        let mut activities = Vec::new();
+        for step in &self.steps {
+            step.repeat(self.app.as_deref(), &mut activities);
+        }
+        activities
+    }
+}
+
 /// Reads the `given` of a test; `None` when something is wrong with it.
-pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Option<Vec<Activity>> {
+pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Option<Given> {
     let Some(entry) = test.get("given") else {
         fields.wrong_kind(
             PolicyProblemKind::Key,
@@ -74,7 +104,7 @@ pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Optio
         );
         return None;
     };
-    let Value::List(steps) = &entry.value.value else {
+    let Value::List(nodes) = &entry.value.value else {
         fields.wrong(
             entry.value.span,
             format!("`given` must be a list of activities, this is {}", entry.value.value.what()),
@@ -84,11 +114,13 @@ pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Optio
     };
     let before = fields.wrongs.len();
     let mut clock = Clock { last: None };
-    let mut activities = Vec::new();
-    for step in steps {
-        read_step(step, app, &mut clock, &mut activities, fields);
+    let mut total = 0;
+    let mut steps = Vec::new();
+    for node in nodes {
+        steps.extend(read_step(node, &mut clock, &mut total, fields));
     }
-    (fields.wrongs.len() == before).then_some(activities)
+    let app = app.map(str::to_owned);
+    (fields.wrongs.len() == before).then_some(Given { app, steps })
 }
 
 /// Time of the last activity given.
@@ -96,15 +128,15 @@ struct Clock {
     last: Option<i64>,
 }
 
+/// Reads a step; `total` is how many activities there are so far.
 fn read_step(
     step: &Node,
-    app: Option<&str>,
     clock: &mut Clock,
-    out: &mut Vec<Activity>,
+    total: &mut usize,
     fields: &mut Fields,
-) {
+) -> Option<Step> {
     if !fields.is_map(step, "an activity") {
-        return;
+        return None;
     }
     let every = fields.duration(step, "every").unwrap_or(EVERY);
     let repeat = fields.integer(step, "repeat", 1..=MAX_ACTIVITIES as i64).unwrap_or(1);
@@ -112,36 +144,45 @@ fn read_step(
     let cells = read_cells(step, fields);
     let given_fields = read_fields(step, fields);
     let objects = read_objects(step, fields);
-    if out.len() + repeat as usize > MAX_ACTIVITIES {
+    if *total + repeat as usize > MAX_ACTIVITIES {
         fields.wrong(
             step.span,
             format!("a test may give {MAX_ACTIVITIES} activities, this gives more"),
             String::new(),
         );
-        return;
+        return None;
     }
-    for n in 1..=repeat {
-        let at = start.saturating_add(every.saturating_mul(n - 1));
-        clock.last = Some(at);
-        let number = n.to_string();
-        let fill = |text: &str| text.replace("{n}", &number);
-        let mut activity = Activity {
-            cells: cells
-                .iter()
-                .map(|(name, cell)| match cell {
-                    Cell::Text(text) => (name.clone(), Cell::Text(fill(text))),
-                    other => (name.clone(), other.clone()),
-                })
-                .collect(),
-            fields: given_fields.iter().map(|(k, v)| (k.clone(), fill(v))).collect(),
-            objects: objects
-                .iter()
-                .flatten()
-                .map(|object| object.iter().map(|(k, v)| (k.clone(), fill(v))).collect())
-                .collect(),
-        };
-        complete(&mut activity, objects.is_some(), at, app, out.len() + 1);
-        out.push(activity);
+    *total += repeat as usize;
+    clock.last = Some(start.saturating_add(every.saturating_mul(repeat - 1)));
+    Some(Step { start, every, repeat, cells, fields: given_fields, objects })
+}
+
+impl Step {
+    fn repeat(&self, app: Option<&str>, out: &mut Vec<Activity>) {
+        for n in 1..=self.repeat {
+            let at = self.start.saturating_add(self.every.saturating_mul(n - 1));
+            let number = n.to_string();
+            let fill = |text: &str| text.replace("{n}", &number);
+            let mut activity = Activity {
+                cells: self
+                    .cells
+                    .iter()
+                    .map(|(name, cell)| match cell {
+                        Cell::Text(text) => (name.clone(), Cell::Text(fill(text))),
+                        other => (name.clone(), other.clone()),
+                    })
+                    .collect(),
+                fields: self.fields.iter().map(|(k, v)| (k.clone(), fill(v))).collect(),
+                objects: self
+                    .objects
+                    .iter()
+                    .flatten()
+                    .map(|object| object.iter().map(|(k, v)| (k.clone(), fill(v))).collect())
+                    .collect(),
+            };
+            complete(&mut activity, self.objects.is_some(), at, app, out.len() + 1);
+            out.push(activity);
+        }
     }
 }
 
