@@ -180,7 +180,8 @@ CASBAH_CLIENT_SECRET, CASBAH_TOKEN).
   casbah connect netdocuments --name docs --service --settings '{\"repository\": \"CA-1A2B3C4D\"}'
 
 With --service nobody signs in: an application that is registered with the app, and may read there,
-gets tokens of its own by client id and secret. Apps that know nothing else need no --service.
+gets tokens of its own by client id and secret, or by a certificate (--certificate-file) where the app
+takes one. Apps that know nothing else need no --service.
 
 The consent page opens where you are signed in as an administrator; casbah waits for its answer on a
 loopback address, which must be registered with the app as the redirect address. With --paste it
