@@ -33,8 +33,7 @@ impl Alert {
                 _ => false,
             }
         }
-        // What is new for the whole organization is about that, and names the people in its sentence.
-        who.is_empty() || holds(&self.group, who) || self.summary.to_lowercase().contains(&who.to_lowercase())
+        who.is_empty() || holds(&self.group, who)
     }
 
     /// Whether it is about a thing rather than about somebody: a country, a network, a client that is
