@@ -129,6 +129,33 @@ fn what_is_new_for_all_is_told_together() {
     ");
 }
 
+/// What a colleague used while the organization was being learned was there before, as far as is known; what
+/// they used after that is new for all.
+#[test]
+fn nothing_of_the_first_week_is_new_for_all() {
+    let about = |colleague_was_there: i64| {
+        let mut run = Run::new(
+            r#""value": "country", "group": ["person", "country"], "sensitivity": "high""#,
+        );
+        run.feed(&month()[..20]);
+        for day in 0..12 {
+            let mut rows: Vec<Row> =
+                (0..3).map(|n| row(MONDAY + day * DAY + n, "ana@example.com", "DE")).collect();
+            if day == colleague_was_there {
+                rows.push(row(MONDAY + day * DAY + 4, "colleague-0@example.com", "BR"));
+            }
+            run.feed(&rows);
+        }
+        run.findings.clear();
+        run.feed(&[row(MONDAY + 12 * DAY, "ana@example.com", "BR")]);
+        let groups = run.findings.iter().filter(|finding| !finding.behavior);
+        groups.map(|finding| finding.group.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(about(6), [2]);
+    assert_eq!(about(7), [1]);
+    assert_eq!(about(11), [1]);
+}
+
 /// Something that many begin to use makes a handful of alerts, whether all begin at once, a few every
 /// day, or a few try it out before.
 #[test]
