@@ -38,6 +38,8 @@ const SCHEMA: &str = include_str!("settings.schema.json");
 const NOBODYS: u32 = u32::MAX;
 /// Longest text of a value within a key of state, bytes; longer ones are hashed.
 const LONGEST_VALUE: usize = 200;
+/// No score comes near this.
+const OUT_OF_REACH: f64 = 1e6;
 
 /// The detector, configured with the policies of a group.
 #[derive(Debug, Default)]
@@ -457,13 +459,14 @@ impl Novelty {
             summary: told.summary(),
             details: told.details(),
             severity: None,
-            behavior: false,
+            behavior: verdict.score < policy.line,
         })
     }
 }
 
-/// Whether an alert is about the value rather than about the person. Behaviors are always about
-/// somebody: they cost nobody's attention, and what other policies make of them is about people.
+/// Whether an alert is about the value rather than about the person. Behaviors are about somebody: they
+/// cost nobody's attention, and what other policies make of them is about people. But where no score
+/// reaches the line, they are there to be counted as the alerts that they would be.
 fn is_together(policy: &Policy, verdict: &Verdict) -> bool {
-    verdict.new_to_all && verdict.score >= policy.line
+    verdict.new_to_all && (verdict.score >= policy.line || policy.line >= OUT_OF_REACH)
 }

@@ -364,6 +364,7 @@ fn everything_is_a_behavior_where_the_line_is_out_of_reach() {
     run.feed(&[row(MONDAY + 30 * DAY, "ana@example.com", "BR")]);
     let last = run.findings.last().unwrap();
     assert!(last.behavior && detail(last, "score").parse::<f64>().unwrap() > 3.0);
+    assert_eq!(last.group, [("country".to_owned(), "BR".to_owned())], "as the alert would be");
     assert!(run.findings.iter().all(|finding| finding.behavior));
 }
 
