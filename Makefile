@@ -15,7 +15,7 @@ setup: ## Installs what compiling the plugins needs; every other command does it
 build: setup ## Builds the program, optimized, as target/release/casbah.
 	$(CARGO) build --release -p casbah -p smartsheet-sim -p casbah-demo
 
-demo: build ## Connects to a simulated Smartsheet, fetches a week of a made-up company, shows the alerts.
+demo: build ## Connects to three simulated apps, fetches weeks of a made-up company, shows what was found.
 	@tests/demo.sh
 
 test: setup ## Runs all tests.

@@ -48,5 +48,19 @@ echo
 "$casbah" alert list --limit 200
 "$casbah" alert list --limit 0 --format json >"$demo/alerts.json"
 "$casbah" policy list --format json >"$demo/policies.json"
-echo
+cat >&2 <<END
+
+The data stays in $CASBAH_DATA. Try:
+  export CASBAH_DATA=$CASBAH_DATA CASBAH_CONFIG=$CASBAH_CONFIG
+  $casbah alert show ID                        an alert with its evidence
+  $casbah behavior list                        what was noticed, but is no alert by itself
+  $casbah activity list kind=export            activities of all apps
+  $casbah directory show uma.rossi100@northwind.example
+  $casbah enrich 203.0.113.203                 what is known of an address, and from where
+  $casbah connection list
+  $casbah policy list
+
+Every incident that was planted, the policy that should find it, and the alert that did:
+
+END
 target/release/casbah-demo check --alerts "$demo/alerts.json" --policies "$demo/policies.json" "$demo"
