@@ -498,6 +498,9 @@ impl Adapter for ToyAdapter {
                     ("recover".to_owned(), request.recover.to_string()),
                 ];
             }
+            "facts" if request.cursor.as_deref() == Some("events") => {
+                planned.path = "/events".to_owned();
+            }
             "facts" => planned.path = "/me".to_owned(),
             _ => {
                 planned.path = "/events".to_owned();
@@ -548,7 +551,7 @@ impl Adapter for ToyAdapter {
             return Ok(Page {
                 // A second question, where there is one.
                 next: if me["more"] == true { Next::More } else { Next::CaughtUp },
-                cursor: String::new(),
+                cursor: word("next"),
                 batch: Batch::default(),
                 raw: Vec::new(),
                 facts: vec![

@@ -127,6 +127,13 @@ async fn an_answer_beyond_the_bound_can_be_read_in_pieces() {
         rig.clock.clone(),
     );
     rig.toy.world().me = json!({"id": "7", "email": "bo@acme.example", "more": true});
+    rig.toy.world().faults.extend([Fault::Back(0), many.clone()]);
+    let other = report(&rig).await;
+    assert!(!other.passed(), "it says nothing of activities");
+    assert!(other.to_string().contains("failed   activities"), "{other}");
+    // As an adapter whose second question is for activities.
+    rig.toy.world().me =
+        json!({"id": "7", "email": "bo@acme.example", "more": true, "next": "events"});
     rig.toy.world().faults.extend([Fault::Back(0), many]);
     let report = report(&rig).await;
     assert!(report.passed());
