@@ -9,9 +9,9 @@ use casbah_store::{Commit, NewBlock, Records};
 use hashbrown::HashSet;
 use siphasher::sip::SipHasher13;
 
-use super::Shared;
 use super::request::Arrived;
-use crate::connection::{Position, write_position};
+use super::{Shared, note_loss};
+use crate::connection::{Position, StreamStatus, write_position};
 use crate::error::{ConnectError, ConnectErrorKind};
 
 /// What came of a page.
@@ -68,6 +68,9 @@ pub(super) fn take(
         if caught_up {
             status.lag = after.newest.map(|newest| received.saturating_sub(newest).max(0));
         }
+        if !stands && status.streams.get(stream).is_some_and(|known| was_silent(known, received)) {
+            note_loss(status, connection, stream, before, received);
+        }
         let stream = status.streams.entry(stream.to_owned()).or_default();
         stream.last_success = Some(received);
         stream.newest = after.newest;
@@ -80,6 +83,16 @@ pub(super) fn take(
         }
     })?;
     Ok(taken)
+}
+
+/// A stream that got a page within this time brings what comes in time, ms.
+const IN_TIME: i64 = 86_400_000;
+
+/// Whether a stream comes back from a setback, or from a machine that slept: only then something may
+/// be lost since it was last looked at. A backfill that works its way through old pages loses nothing.
+fn was_silent(stream: &StreamStatus, now: i64) -> bool {
+    let last = stream.last_success;
+    stream.trouble.is_some() || last.is_some_and(|last| now.saturating_sub(last) > IN_TIME)
 }
 
 /// The column in which an adapter hands over raw records that it had to write anew, because the

@@ -359,7 +359,7 @@ impl Connections {
 }
 
 /// Notes what the app has forgotten since the stream was last fetched, before that can't be told any
-/// more.
+/// more: when a fetch starts, and when a stream that brought nothing for long brings something again.
 fn note_loss(
     status: &mut Status,
     name: &ConnectionName,

@@ -649,6 +649,38 @@ async fn what_the_app_forgot_is_told_when_the_fetch_goes_on() {
     assert_eq!(run(&rig).await.report.state, State::Ok, "told for a month");
 }
 
+/// The same when the process never ended, but could fetch nothing for longer than the app's memory.
+#[tokio::test]
+async fn what_the_app_forgot_is_told_when_a_running_fetch_recovers() {
+    const DAY: i64 = 86_400_000;
+    let mut adapter = ToyAdapter::new();
+    adapter.description.retention_days = 90;
+    let rig = Rig::with(adapter).await;
+    rig.connect().await;
+    rig.toy.add_items(0..10);
+    rig.toy.world().items[9].time = rig.clock.now() - DAY;
+    assert_eq!(run(&rig).await.report.state, State::Ok);
+    // The fetch starts in time, and its first answer comes a hundred days later.
+    rig.clock.advance(DAY);
+    rig.toy.world().faults.push_back(Fault::Answer(503, Vec::new(), String::new()));
+    rig.toy.add_items(10..20);
+    let clock = rig.clock.clone();
+    let slept = std::sync::atomic::AtomicBool::new(false);
+    let mut fetch = rig.fetch();
+    fetch.observer = Arc::new(move |_, event: &Event| {
+        if matches!(event, Event::Waiting { .. })
+            && !slept.swap(true, std::sync::atomic::Ordering::SeqCst)
+        {
+            clock.advance(99 * DAY);
+        }
+    });
+    let report = run_with(&rig, fetch).await.report;
+    rig.expect_all_once(20);
+    let kind = report.warnings.first().map(|warning| warning.kind);
+    assert_eq!((report.state, kind), (State::Check, Some(crate::WarningKind::Lost)));
+    assert!(report.reason.starts_with("10 days of stream `events` are lost"), "{}", report.reason);
+}
+
 /// Connected, every answer good, and nothing in it: the test says what the app needs.
 #[tokio::test]
 async fn connected_but_empty_is_a_fault_of_the_set_up() {
