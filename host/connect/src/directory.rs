@@ -307,6 +307,10 @@ impl Directory {
         match news {
             News::Accounts(accounts, word, whole) => {
                 for account in accounts {
+                    // Only that it is still there: that counts for what the round names.
+                    if word == Word::News && account.is_unnamed() {
+                        continue;
+                    }
                     let record = changes.get(&account.id)?;
                     record.hear(account, word, now);
                 }

@@ -52,6 +52,9 @@ pub(crate) fn plan(request: &PlanRequest, settings: &Settings) -> Result<HttpReq
         // A round of changes takes neither a page size nor an order.
         stream::USERS => get("/v1.0/users/delta".to_owned(), &[("$select", USER.to_owned())]),
         stream::DELETED => list("/v1.0/directory/deletedItems/microsoft.graph.user", DELETED_USER),
+        _ if settings.leave_dates && settings.guests == Guests::LeaveOut => {
+            list("/v1.0/users", "id,userPrincipalName,userType,employeeLeaveDateTime")
+        }
         _ if settings.leave_dates => list("/v1.0/users", "id,employeeLeaveDateTime"),
         _ => probe(),
     })
@@ -67,7 +70,7 @@ pub(crate) fn read(response: &Response, settings: &Settings) -> Result<Page, Fai
     let before: Cursor = if request.recover { Cursor::default() } else { cursor(request) };
     let (batch, raw) = match request.stream.as_str() {
         stream::LEAVERS if !settings.leave_dates => (Batch::default(), Vec::new()),
-        stream::LEAVERS => rows(&list, leaver),
+        stream::LEAVERS => rows(&list, |builder, user| leaver(builder, user, settings)),
         stream::DELETED => rows(&list, |builder, user| deleted(builder, user, settings)),
         _ => rows(&list, |builder, user| changed(builder, user, settings, before.changes)),
     };
@@ -212,7 +215,13 @@ fn changed(builder: &mut BatchBuilder, user: &User, settings: &Settings, changes
         return true;
     }
     if user.unwanted(settings) {
-        return false;
+        if changes {
+            return false;
+        }
+        // A whole round names it all the same: who was stored before guests were left out is not gone.
+        builder.begin_row();
+        builder.text("id", &user.id);
+        return true;
     }
     builder.begin_row();
     let full = !changes || user.members.contains_key("createdDateTime");
@@ -240,7 +249,10 @@ fn deleted(builder: &mut BatchBuilder, user: &User, settings: &Settings) -> bool
 }
 
 /// A user with the date of leaving. One without says nothing: it may be set and not be readable.
-fn leaver(builder: &mut BatchBuilder, user: &User) -> bool {
+fn leaver(builder: &mut BatchBuilder, user: &User, settings: &Settings) -> bool {
+    if user.unwanted(settings) {
+        return false;
+    }
     let Some(leaves) = user.time("employeeLeaveDateTime") else { return false };
     builder.begin_row();
     builder.text("id", &user.id);

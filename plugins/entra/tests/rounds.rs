@@ -11,7 +11,7 @@
 mod answer;
 
 use answer::{adapter, read, request, response, rows, sample};
-use casbah_model::adapter::{Adapter, Next};
+use casbah_model::adapter::{Adapter, Next, Page, PlanRequest};
 use serde_json::json;
 
 /// The published round, page after page: links are followed with all that they carry.
@@ -70,7 +70,9 @@ fn absent_and_null_are_unknown() {
     let mut asked = request("users");
     asked.settings = r#"{"tenant":"contoso.example","guests":"leave-out"}"#.to_owned();
     let without = read(&response(asked.clone(), users.as_str())).unwrap();
-    assert_eq!(whole.batch.len() - without.batch.len(), 2, "both guests");
+    let named = |page: &Page| rows(&page.batch).iter().filter(|row| row.contains(", ")).count();
+    assert_eq!(named(&whole) - named(&without), 2, "both guests");
+    assert_eq!(without.batch.len(), whole.batch.len(), "a whole round names them, by id alone");
     insta::assert_snapshot!(rows(&whole.batch).join("\n"));
 
     // A later object that names only what changed takes no address away.
@@ -98,6 +100,31 @@ fn deleted_users_say_since_when() {
     aliases: ana@contoso.example, email: ana.silva@contoso.example, id: 87d349ed-44d7-43e1-9a83-5f2406dee5bd, since: 1768032000000, status: deleted, type: user
     email: ben@contoso.example, id: 2, status: deleted, type: user
     ");
+}
+
+/// A guest who is left out gets no account by a leave date or by what has changed, either.
+#[test]
+fn guests_who_are_left_out_come_in_by_no_other_stream() {
+    let guest = json!({"id": "1", "userPrincipalName": "bo_other.example#EXT#@contoso.example",
+        "employeeLeaveDateTime": "2026-01-31T23:00:00Z", "deletedDateTime": "2026-01-31T23:00:00Z"});
+    let body = json!({"value": [guest], "@odata.deltaLink": "https://graph.microsoft.com/v1.0/users/delta?$deltatoken=y"});
+    let first = read(&response(request("users"), body.to_string())).unwrap();
+    for (stream, cursor) in
+        [("leavers", None), ("deleted-users", None), ("users", Some(first.cursor))]
+    {
+        let mut asked = request(stream);
+        asked.cursor = cursor;
+        let of = |asked: &PlanRequest| {
+            read(&response(asked.clone(), body.to_string())).unwrap().batch.len()
+        };
+        assert_eq!(of(&asked), 1, "{stream}");
+        asked.settings = r#"{"tenant":"contoso.example","guests":"leave-out"}"#.to_owned();
+        assert_eq!(of(&asked), 0, "{stream}");
+        asked.cursor = None;
+        let query = adapter().plan(&asked).unwrap().query;
+        let selected = query.iter().find(|(name, _)| name == "$select").unwrap();
+        assert!(selected.1.contains("userType"), "{stream}: {selected:?}");
+    }
 }
 
 /// Empty may mean that the right to read it is missing: it says nothing.
