@@ -67,7 +67,7 @@ fn wrong_settings_are_told_at_once() {
     error: the settings for Smartsheet can't be used: `/kind` is unknown (did you mean `kinds`?)
     hint: Smartsheet has the settings `failures`, `kinds`, `maintenance-wait`, `managed-plan`; give them like `--settings '{"NAME": "VALUE"}'`
 
-    error: the settings `{kind}` are not JSON: key must be a string at line 1 column 2
+    error: the settings are not JSON: key must be a string at line 1 column 2
     hint: write them like {"NAME": "VALUE"}
 
     error: Smartsheet lets no application sign in by itself: somebody has to

@@ -237,9 +237,12 @@ pub(crate) struct ConnectArgs {
     /// Domains of the organization; everybody else is external [default: learned from the users]
     #[arg(long, value_name = "DOMAIN", value_delimiter = ',')]
     pub(crate) domain: Vec<String>,
-    /// Settings of the adapter as JSON
+    /// Settings of the adapter as JSON; a secret one as {"env": "NAME"}, {"file": "PATH"} or "" to be asked
     #[arg(long, value_name = "JSON")]
     pub(crate) settings: Option<String>,
+    /// Where relative paths are meant from, when not from here
+    #[arg(skip)]
+    pub(crate) folder: Option<PathBuf>,
     /// Sign an existing connection in anew; what is not said stays as it was
     #[arg(long)]
     pub(crate) replace: bool,

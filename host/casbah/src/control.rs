@@ -35,15 +35,20 @@ pub(crate) struct Request {
     pub(crate) format: Format,
     /// Columns of the terminal.
     pub(crate) width: Option<u16>,
-    /// Those of [`ENVIRONMENT`] that are set.
+    /// Those of [`ENVIRONMENT`] that are set, and what secret settings are taken from.
     pub(crate) environment: BTreeMap<String, String>,
 }
 
-/// The environment variables that a command may use.
-pub(crate) fn environment() -> BTreeMap<String, String> {
+/// The environment variables that a command may use: the usual ones, and those that it names.
+pub(crate) fn environment(named: Vec<String>) -> BTreeMap<String, String> {
     ENVIRONMENT
         .iter()
-        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .map(|name| (*name).to_owned())
+        .chain(named)
+        .filter_map(|name| {
+            let value = std::env::var(&name).ok()?;
+            Some((name, value))
+        })
         .collect()
 }
 

@@ -10,6 +10,7 @@ mod output;
 mod plugins;
 mod progress;
 mod saved;
+mod secrets;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -160,7 +161,7 @@ fn with_store(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
         tenant: config.tenant.clone(),
         format: config.format,
         width: output.width,
-        environment: control::environment(),
+        environment: control::environment(named(&cli.command)),
     };
     if let Some(code) = control::forward(&config.data, &request)? {
         return Ok(code);
@@ -285,6 +286,14 @@ pub(crate) fn answer(
     }
 }
 
+/// The environment variables that a command names for secret settings.
+fn named(command: &Command) -> Vec<String> {
+    match command {
+        Command::Connect(args) => args.settings.as_deref().map(secrets::named).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
 impl Cli {
     /// Relative paths are meant from the folder in which the command was typed.
     fn resolve_paths(&mut self, folder: &Path) {
@@ -296,6 +305,7 @@ impl Cli {
                     *path = folder.join(&*path);
                 }
             }
+            args.folder = Some(folder.to_owned());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! One [`Connections`] serves a process. It holds what must be shared within it: budgets of
 //! requests, and the tokens of each connection, which one task at a time may refresh.
 
+mod secrets;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use casbah_model::adapter::{Adapter, AdapterDescription, facts};
 use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{Commit, Expect, Store, StoreErrorKind, Table};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use crate::accounts::Accounts;
@@ -30,7 +32,10 @@ use crate::oauth::{Bearer, ClientCredentials, Grant, Server, Tokens};
 use crate::text;
 use crate::vault::{Place, Vault};
 
+pub use secrets::{SecretReference, secret_references};
 pub use settings::check_settings;
+
+use secrets::Secrets;
 
 /// What a budget of requests is counted in.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -74,8 +79,10 @@ pub struct NewConnection {
     pub region: Option<String>,
     /// Base addresses by host name that stand in for those of the region.
     pub hosts: BTreeMap<String, String>,
-    /// Settings for the adapter, a JSON object.
+    /// Settings for the adapter, a JSON object; `{"sealed": true}` in the place of a secret.
     pub settings: serde_json::Value,
+    /// Secret settings by name, see [`secret_references`]. What is not given stays as it was.
+    pub secrets: BTreeMap<String, SecretString>,
     /// Name of the budget of requests it shares with others; its own when `None`.
     pub budget: Option<String>,
     /// Requests a minute; what the adapter says when `None`.
@@ -94,6 +101,7 @@ impl NewConnection {
             region: None,
             hosts: BTreeMap::new(),
             settings: serde_json::Value::Object(serde_json::Map::new()),
+            secrets: BTreeMap::new(),
             budget: None,
             requests_per_minute: None,
             internal_domains: Vec::new(),
@@ -143,13 +151,19 @@ pub enum Unreachable {
 }
 
 /// What is needed of the kept connection to test it or fetch for it.
-#[derive(Debug)]
 pub struct Kept {
     pub(crate) connection: Connection,
     pub(crate) hosts: Hosts,
     pub(crate) settings: String,
     pub(crate) budget: Arc<Budget>,
     pub(crate) tokens: Tokens,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The settings may hold secrets.
+        write!(f, "Kept({})", self.connection.name)
+    }
 }
 
 impl Connections {
@@ -299,7 +313,7 @@ impl Connections {
     pub async fn establish(
         &self,
         tenant: &TenantName,
-        new: NewConnection,
+        mut new: NewConnection,
         grant: Grant,
         credentials: Option<ClientCredentials>,
         adapter: Arc<dyn Adapter>,
@@ -318,12 +332,23 @@ impl Connections {
             )
             .hint("choose another name, or remove that connection first"));
         }
+        let sealed = match before.as_ref().map(|before| self.secrets(tenant, before)) {
+            Some(Err(error)) if error.kind() == ConnectErrorKind::Secret => {
+                // Signing in anew is what is to be done when the key was lost.
+                tracing::warn!(connection = %new.name, "{error}: secret settings are not kept");
+                Secrets::default()
+            }
+            Some(sealed) => sealed?,
+            None => Secrets::default(),
+        };
+        let given = std::mem::take(&mut new.secrets);
+        let secrets = Secrets::establish(&description, given, sealed, &mut new.settings)?;
         let mut connection =
             assemble(&new, &description, &hosts, &grant, before.as_ref(), inner.clock.now());
         let check = Subject {
             adapter,
             hosts,
-            settings: settings(&connection),
+            settings: secrets.merged(&connection.settings),
             http: inner.http.clone(),
             clock: inner.clock.clone(),
             budget: self.budget(tenant, &connection, &description),
@@ -341,6 +366,7 @@ impl Connections {
             connection: &connection,
             grant: &grant,
             credentials: credentials.as_ref(),
+            secrets: &secrets,
             trouble: trouble.as_ref(),
             description: &description,
         };
@@ -351,7 +377,7 @@ impl Connections {
     /// Writes connection and secrets at once, and makes everybody use them from now on.
     async fn keep(&self, tenant: &TenantName, kept: Keep<'_>) -> Result<(), ConnectError> {
         let inner = &self.inner;
-        let Keep { known, connection, grant, credentials, trouble, description } = kept;
+        let Keep { known, connection, grant, credentials, secrets, trouble, description } = kept;
         let place = |name| Place { tenant, connection: &connection.name, name };
         let mut commit = Commit::new();
         commit.expect.push(known);
@@ -360,6 +386,11 @@ impl Connections {
         commit.writes.push(match credentials {
             Some(client) => inner.vault.put(place(crate::oauth::CLIENT), &client.encode()?)?,
             None => inner.vault.erase(place(crate::oauth::CLIENT)),
+        });
+        commit.writes.push(if secrets.is_empty() {
+            inner.vault.erase(place(secrets::SETTINGS))
+        } else {
+            inner.vault.put(place(secrets::SETTINGS), &secrets.encode()?)?
         });
         let mut status = read_status(inner.store.as_ref(), tenant, &connection.name)?;
         status.note(description);
@@ -571,7 +602,21 @@ impl Connections {
             })
             .clone();
         let budget = self.budget(tenant, &connection, description);
-        Ok(Kept { settings: settings(&connection), hosts, budget, tokens, connection })
+        let settings = self.secrets(tenant, &connection)?.merged(&connection.settings);
+        Ok(Kept { settings, hosts, budget, tokens, connection })
+    }
+
+    /// The secret settings of a connection, out of the vault.
+    fn secrets(
+        &self,
+        tenant: &TenantName,
+        connection: &Connection,
+    ) -> Result<Secrets, ConnectError> {
+        let place = Place { tenant, connection: &connection.name, name: secrets::SETTINGS };
+        match self.inner.vault.get(self.inner.store.as_ref(), place)? {
+            Some(opened) => Secrets::decode(opened.secret.expose_secret()),
+            None => Ok(Secrets::default()),
+        }
     }
 
     fn budget(
@@ -596,6 +641,7 @@ struct Keep<'a> {
     connection: &'a Connection,
     grant: &'a Grant,
     credentials: Option<&'a ClientCredentials>,
+    secrets: &'a Secrets,
     /// What the test found wrong.
     trouble: Option<&'a Trouble>,
     description: &'a AdapterDescription,
@@ -643,13 +689,6 @@ fn recorded(
 fn changed(name: &ConnectionName) -> ConnectError {
     let message = format!("connection `{name}` was changed by somebody else at the same time");
     ConnectError::new(ConnectErrorKind::Store, message).hint("try again")
-}
-
-fn settings(connection: &Connection) -> String {
-    match &connection.settings {
-        serde_json::Value::Null => "{}".to_owned(),
-        settings => settings.to_string(),
-    }
 }
 
 fn assemble(

@@ -31,7 +31,8 @@ pub use client::{Hosts, Http, LARGEST_ANSWER};
 pub use clock::Clock;
 pub use connection::{Connection, ConnectionReport, State};
 pub use connections::{
-    Connections, Established, Kept, NewConnection, Removal, Switch, Unreachable, check_settings,
+    Connections, Established, Kept, NewConnection, Removal, SecretReference, Switch, Unreachable,
+    check_settings, secret_references,
 };
 pub use error::{ConnectError, ConnectErrorKind};
 pub use stop::{Stop, StopHandle, stop};

@@ -36,7 +36,9 @@ pub struct AdapterDescription {
     /// activities of all connections.
     #[serde(default)]
     pub directory: bool,
-    /// JSON Schema of the connection's settings.
+    /// JSON Schema of the connection's settings. A text at the top that is marked `"writeOnly": true`
+    /// is a secret: the host seals it and shows it nowhere; one marked `"x-random": true`, too, is
+    /// made at random when nobody gives it.
     #[serde(default)]
     pub settings: serde_json::Value,
     /// What this adapter or its app can't do, one sentence each.

@@ -205,6 +205,7 @@ fn treated(mut record: Record, settings: &Settings) -> Record {
             Confidential::No => Treatment::Keep,
             Confidential::Name => settings.names,
             Confidential::Profile => settings.profile,
+            Confidential::Unknown => settings.strictest(),
         };
         match treatment {
             Treatment::Keep => true,
@@ -282,7 +283,13 @@ enum Confidential {
     Name,
     /// Something of the firm's own profile.
     Profile,
+    /// It may be either: nobody knows what it is.
+    Unknown,
 }
+
+/// What stands at the top of a record and gives nothing away but, about a document, its description.
+const TOP: &[&str] =
+    &["date", "name", "host", "user", "source", "access", "desc", "description", "storageObject"];
 
 /// Members of `storageObject` that NetDocuments itself defines and that give nothing away.
 const OWN: &[&str] = &["docId", "size", "version", "fileExtension", "access", "dropped"];
@@ -295,7 +302,8 @@ fn confidential(path: &str, on_document: bool) -> Confidential {
         // It may tell a document's former name.
         None if on_document && matches!(path, "desc" | "description") => Confidential::Name,
         // A value that is not the object it should be.
-        None if path == "storageObject" || path == "record" => Confidential::Profile,
+        None if path == "storageObject" => Confidential::Profile,
+        None if !TOP.contains(&path.split('.').next().unwrap_or_default()) => Confidential::Unknown,
         None => Confidential::No,
     }
 }

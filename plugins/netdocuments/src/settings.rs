@@ -6,8 +6,8 @@ use casbah_plugin::{Failure, class};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What becomes of a confidential value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// What becomes of a confidential value; the later, the stricter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Treatment {
     /// Kept as it is.
@@ -75,6 +75,11 @@ impl Settings {
         self.profile != Treatment::Keep || self.names != Treatment::Keep
     }
 
+    /// What becomes of a value that may be anything.
+    pub(crate) fn strictest(&self) -> Treatment {
+        self.profile.max(self.names)
+    }
+
     /// The administrator's own word for an activity; the name is in lower case.
     pub(crate) fn kind(&self, name: &str) -> Option<&str> {
         self.kinds.get(name).map(String::as_str).filter(|kind| !kind.is_empty())
@@ -121,8 +126,10 @@ pub(crate) fn schema() -> Value {
             "names": treatment("names of documents, and descriptions that may hold them"),
             "hash-key": {
                 "type": "string",
-                "description": "Any long text of your own. Without it a hash can be undone by \
-                    trying values."
+                "writeOnly": true,
+                "x-random": true,
+                "description": "Any long text of your own, mixed into every hash so that none can be \
+                    undone by trying values. Made at random where you give none."
             },
             "kinds": {
                 "type": "object",

@@ -84,14 +84,15 @@ fn inside_and_outside_are_told() {
 fn names_and_profiles_can_be_hashed_or_dropped() {
     let body = r#"[{"date":"2026-01-15T08:00:00","name":"rename","desc":"was Secret","user":{"id":"u"},
         "storageObject":{"docId":"1","name":"Secret","collabSpace":"Secret","size":"5","Client":"Secret",
-        "Deep":{"er":"Secret"},"cabinet":{"id":"NG-1","name":"Files"}}}]"#;
+        "Deep":{"er":"Secret"},"cabinet":{"id":"NG-1","name":"Files"}},
+        "novel":"Secret","novelty":{"deep":["Secret"]}}]"#;
     let with = |treatment: &str| {
         let settings = format!(
             r#"{{"repository":"CA-1","names":"{treatment}","profile":"{treatment}","hash-key":"k"}}"#
         );
         lines(&normalized(body, &settings), 0).join("\n")
     };
-    assert_eq!(with("keep").matches("Secret").count(), 6);
+    assert_eq!(with("keep").matches("Secret").count(), 8);
     for treatment in ["hash", "drop"] {
         let said = with(treatment);
         assert!(!said.contains("Secret"), "{said}");
@@ -99,6 +100,15 @@ fn names_and_profiles_can_be_hashed_or_dropped() {
         assert_eq!(said.contains("profile.Deep.er: hash-"), treatment == "hash", "{said}");
     }
     assert_ne!(with("hash"), with("hash").replace("hash-", "x"));
+    // What nobody knows may be either, so one of the two is enough.
+    for (names, profile) in [("hash", "keep"), ("keep", "drop")] {
+        let settings =
+            format!(r#"{{"repository":"CA-1","names":"{names}","profile":"{profile}"}}"#);
+        let said = lines(&normalized(body, &settings), 0).join("\n");
+        for line in said.lines().filter(|line| line.contains("novel")) {
+            assert!(names == "hash" && line.contains("hash-"), "{line}");
+        }
+    }
     let unkeyed = normalized(body, r#"{"repository":"CA-1","names":"hash"}"#);
     assert!(!with("hash").contains(Row::new(&unkeyed, 0).text("object.name")));
 }

@@ -12,7 +12,7 @@ use casbah_connect::connection::{Connection, Method};
 use casbah_connect::oauth::{
     Certificate, ClientCredentials, Grant, Listener, Redirect, SignIn, SignIns,
 };
-use casbah_connect::{Hosts, NewConnection, Stop, Switch, check_settings};
+use casbah_connect::{Hosts, NewConnection, Stop, Switch, check_settings, secret_references};
 use casbah_model::adapter::{Adapter, AdapterDescription};
 use secrecy::SecretString;
 
@@ -20,6 +20,7 @@ use crate::cli::{ConnectArgs, Format};
 use crate::command::{Found, Opened};
 use crate::output::Output;
 use crate::plugins::Plugins;
+use crate::secrets;
 
 /// Secrets that were handed over by the environment of whoever typed the command.
 pub(crate) type Environment = BTreeMap<String, String>;
@@ -50,11 +51,13 @@ pub(crate) async fn run(
         );
     }
     let before = before.filter(|before| before.app == description.name);
-    let new = wanted(args, before.as_ref())?;
+    let mut new = wanted(args, before.as_ref())?;
+    let references = secret_references(description, &mut new.settings)?;
     // Before anybody is sent to a consent page, or asked for a secret.
     check_settings(description, &new.settings)?;
     let hosts = Hosts::resolve(description, new.region.as_deref(), &new.hosts)?;
 
+    new.secrets = secrets::read(references, args.folder.as_deref(), environment, output)?;
     let (grant, credentials) = match personal_token(args, adapter.as_ref(), environment, output)? {
         Some(token) => (Grant::personal(&token, connections.clock().now())?, None),
         None if is_service(args, description, before.as_ref()) => {
@@ -127,9 +130,10 @@ fn wanted(args: &ConnectArgs, before: Option<&Connection>) -> Result<NewConnecti
         }
     }
     if let Some(settings) = &args.settings {
-        new.settings = serde_json::from_str(settings).with_context(|| {
-            format!("the settings `{settings}` are not JSON\nhint: write them like {{\"NAME\": \"VALUE\"}}")
-        })?;
+        // They are not repeated: somebody may have put a secret there.
+        new.settings = serde_json::from_str(settings).with_context(
+            || "the settings are not JSON\nhint: write them like {\"NAME\": \"VALUE\"}",
+        )?;
     }
     new.budget.clone_from(&args.budget);
     new.requests_per_minute = args.requests_per_minute;

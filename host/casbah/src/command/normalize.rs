@@ -4,6 +4,7 @@ use anyhow::Result;
 use casbah_connect::accounts::Accounts;
 use casbah_detect::activities;
 use casbah_enrich::Enricher;
+use casbah_model::adapter::Adapter as _;
 use casbah_model::table::ABSENT_INTEGER;
 
 use crate::cli::NormalizeArgs;
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::output::Output;
 use crate::plugins::Plugins;
 use crate::saved;
+use crate::secrets;
 
 pub(crate) fn run(
     args: &NormalizeArgs,
@@ -25,7 +27,8 @@ pub(crate) fn run(
     let adapter = plugins.adapter(&args.saved.app)?;
     let accounts = Accounts::new(&args.saved.domain);
     let connection = "saved".parse()?;
-    saved::read(adapter, &args.saved.settings, &args.saved.files, &mut |mut batch| {
+    let settings = secrets::merged(adapter.description(), &args.saved.settings, output)?;
+    saved::read(adapter, &settings, &args.saved.files, &mut |mut batch| {
         // Nobody fetched it, so there is no time at which it was received.
         accounts.join(&mut batch, &args.saved.app, &connection, ABSENT_INTEGER);
         directory.join(&mut batch, &args.saved.app, &connection);

@@ -6,6 +6,7 @@ use casbah_detect::Offline;
 use casbah_detect::alerts::ListedAlert;
 use casbah_enrich::Enricher;
 use casbah_model::TenantName;
+use casbah_model::adapter::Adapter as _;
 use casbah_model::table::ABSENT_INTEGER;
 
 use crate::cli::ScanArgs;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::output::Output;
 use crate::plugins::Plugins;
 use crate::saved;
+use crate::secrets;
 
 pub(crate) fn run(
     args: &ScanArgs,
@@ -35,7 +37,8 @@ pub(crate) fn run(
             failed.get_or_insert(error);
         }
     }
-    saved::read(adapter, &args.saved.settings, &args.saved.files, &mut |mut batch| {
+    let settings = secrets::merged(adapter.description(), &args.saved.settings, output)?;
+    saved::read(adapter, &settings, &args.saved.files, &mut |mut batch| {
         activities += u64::from(batch.rows);
         // Nobody fetched it, so there is no time at which it was received.
         accounts.join(&mut batch, &args.saved.app, &connection, ABSENT_INTEGER);

@@ -1,12 +1,14 @@
 //! Checks a connection's settings against the adapter's JSON Schema, before anybody signs in.
 //!
 //! It knows the words of JSON Schema that adapters use: `type`, `enum`, `properties`, `required`,
-//! `additionalProperties`, `items`, `minLength`, `minimum` and `maximum`. It is not a validator of
+//! `additionalProperties`, `items`, `minLength`, `minimum`, `maximum` and `writeOnly`, which marks a
+//! secret. It is not a validator of
 //! JSON Schema: what it does not know it passes over, and the adapter has the last word.
 
 use casbah_model::adapter::AdapterDescription;
 use serde_json::{Map, Value};
 
+use super::secrets::{PLAIN, is_sealed, is_secret};
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::text;
 
@@ -55,12 +57,18 @@ pub fn check_settings(
     .hint(hint))
 }
 
-fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
 fn value(schema: &Value, value: &Value, at: &str, depth: usize, mistakes: &mut Vec<String>) {
     let Some(depth) = depth.checked_sub(1) else { return };
+    if is_secret(schema) {
+        if !is_sealed(value) {
+            mistakes.push(format!("`{}` {PLAIN}", text::shown(at, 80)));
+        }
+        return;
+    }
     let place =
         if at.is_empty() { "the whole".to_owned() } else { format!("`{}`", text::shown(at, 80)) };
     let mut wrong = |what: String| mistakes.push(format!("{place} {what}"));

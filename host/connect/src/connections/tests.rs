@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Fault, Rig};
+use crate::testing::{Fault, Rig, ToyAdapter};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -472,4 +472,60 @@ async fn a_newer_record_is_refused() {
     connection `acme` can't be read: missing field `name` at line 1 column 18
     hint: check the data folder with `casbah store check`
     ");
+}
+
+/// A secret setting is in no record but the sealed one, stays when the connection is signed in anew,
+/// and ends with the connection; the adapter gets it.
+#[tokio::test]
+async fn secret_settings_are_sealed_and_given_to_the_adapter_only() {
+    let mut adapter = ToyAdapter::new();
+    adapter.description.settings = json!({"properties": {
+        "salt": {"type": "string", "writeOnly": true, "x-random": true},
+        "pin": {"type": "string", "writeOnly": true},
+    }});
+    let rig = Rig::with(adapter).await;
+    rig.connect().await;
+    let handed = || {
+        let kept = rig.connections.kept(&rig.tenant, &rig.name, &rig.adapter.description).unwrap();
+        assert_eq!(format!("{kept:?}"), "Kept(acme)");
+        serde_json::from_str::<serde_json::Value>(&kept.settings).unwrap()
+    };
+    let salt = handed()["salt"].as_str().unwrap().to_owned();
+    assert_eq!(salt.len(), 64);
+    let plain = NewConnection {
+        settings: json!({"pin": "s3cret pin"}),
+        hosts: rig.toy.hosts(),
+        ..NewConnection::new(rig.name.clone())
+    };
+    let establish = async |new: NewConnection| {
+        let (adapter, grant) = (rig.adapter.clone(), personal(&rig, "token"));
+        rig.connections.establish(&rig.tenant, new, grant, None, adapter, Switch::Allow).await
+    };
+    let refused = establish(plain.clone()).await.unwrap_err();
+    assert!(refused.message().contains("`/pin` is a secret"), "{refused}");
+    let secrets = [("pin".to_owned(), "s3cret pin".into())].into();
+    let new = NewConnection { settings: json!({}), secrets, ..plain };
+    let report = establish(new).await.unwrap().report;
+    assert_eq!(handed(), json!({"salt": salt, "pin": "s3cret pin"}));
+    let sealed = json!({"salt": {"sealed": true}, "pin": {"sealed": true}});
+    assert_eq!(serde_json::to_value(&report).unwrap()["settings"], sealed);
+    let count = |wanted: &str| {
+        let mut count = 0;
+        for table in [Table::Connection, Table::Secret, Table::Counter, Table::Cursor, Table::Meta]
+        {
+            let all = casbah_store::ScanRange::all();
+            rig.store
+                .scan(&rig.tenant, table, &all, false, &mut |key, value| {
+                    let bytes = [key, value].concat();
+                    count += usize::from(String::from_utf8_lossy(&bytes).contains(wanted));
+                    true
+                })
+                .unwrap();
+        }
+        count
+    };
+    assert_eq!((count(&salt), count("s3cret pin"), count("acme/settings")), (0, 0, 1));
+    let description = &rig.adapter.description;
+    rig.connections.remove(&rig.tenant, &rig.name, description, Unreachable::Keep).await.unwrap();
+    assert_eq!(count("acme/settings"), 0);
 }

@@ -167,9 +167,9 @@ async fn what_is_concealed_is_stored_nowhere() {
     let mut settings = kit.settings();
     settings["names"] = json!("hash");
     settings["profile"] = json!("drop");
-    settings["hash-key"] = json!("a long text of the firm's own");
     let grant = kit.person().await;
-    kit.establish(grant, settings).await;
+    let report = kit.establish(grant, settings).await.report;
+    assert_eq!(report.connection.settings["hash-key"], json!({"sealed": true}), "made by itself");
     kit.fetch().await;
     kit.compare("hashed");
     let mut texts = String::new();
