@@ -55,7 +55,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     policies: Vec<String>,
     /// People in the comparison of volume with plain baselines; 0 leaves it out
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 9000)]
     volume_people: usize,
     /// Where the report and the plots go
     #[arg(long, default_value = "target/evaluate")]
