@@ -89,6 +89,89 @@ fn no_secret_is_found_on_disk_or_in_a_log() {
     }
 }
 
+/// The same of a setting that is a secret: it comes from the environment of who types, also when a
+/// running casbah does the work, or from a file, and is shown and stored nowhere.
+#[test]
+fn a_secret_setting_is_shown_and_stored_nowhere() {
+    const KEY: &str = "canary0hash0key0000";
+    let mut plan = netdocuments_sim::Plan::small(600);
+    plan.company.end = crate::support::now() / 1000 * 1000;
+    let world = Arc::new(netdocuments_sim::World::new(&plan));
+    let mut config = netdocuments_sim::Config::new(Arc::clone(&world));
+    config.sign_in.client_secret = SECRET.to_owned();
+    let sim = netdocuments_sim::Sim::start(config).unwrap();
+    let casbah = Casbah::new();
+    let api = sim.api_base();
+    let connect = |name: &str, key: &str| {
+        let repository = world.repository();
+        let settings =
+            format!(r#"{{"repository": "{repository}", "names": "hash", "hash-key": {key}}}"#);
+        let arguments = ["connect", "netdocuments", "--service", "--name", name, "--settings"];
+        let hosts = ["--api-base", &api, "--sign-in", &api, "--requests-per-minute", "100000"];
+        let output = casbah
+            .command(&[&arguments[..], &[&settings], &hosts, &["--log", LOG]].concat())
+            .env("CASBAH_CLIENT_ID", "AP-CASBAH01")
+            .env("CASBAH_CLIENT_SECRET", SECRET)
+            .env("FIRM_HASH_KEY", KEY)
+            .output()
+            .unwrap();
+        let (out, talk) = texts(&output);
+        (output.status.success(), format!("{out}{talk}"))
+    };
+    let (connected, refused) = connect("plain", r#""another words of one's own""#);
+    assert!(!connected && !refused.contains("words of one's own"), "{refused}");
+    assert!(refused.contains("is a secret") && refused.contains("hint: give it as"), "{refused}");
+    let (connected, said) = connect("a", r#"{"env": "FIRM_HASH_KEY"}"#);
+    assert!(connected, "{said}");
+    let mut logs = said;
+    let run = casbah.run(&["run", "--once", "--log", LOG]);
+    let (out, log) = texts(&run);
+    assert!(run.status.success(), "{out}\n{log}");
+    logs.push_str(&log);
+
+    let mut running = casbah
+        .command(&["run", "--log", LOG])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = running.stderr.take().unwrap();
+    let talk = std::thread::spawn(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+        text
+    });
+    crate::support::eventually("the socket", || casbah.data().join("control.sock").exists());
+    std::fs::write(casbah.folder.path().join("key.txt"), format!("{KEY}\n")).unwrap();
+    let others = [
+        connect("b", r#"{"env": "FIRM_HASH_KEY"}"#),
+        connect("c", r#"{"file": "key.txt"}"#),
+        connect("d", r#"{"env": "NOT_SET"}"#),
+    ];
+    let listed = casbah.ok(&["connection", "list", "--format", "json"]);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    logs.push_str(&talk.join().unwrap());
+    assert!(others[0].0 && others[1].0 && !others[2].0, "{others:?}");
+    assert!(others[2].1.contains("`NOT_SET` is not set"), "{}", others[2].1);
+    assert_eq!(listed.matches(r#""hash-key":{"sealed":true}"#).count(), 3, "{listed}");
+    assert!(!contains(listed.as_bytes(), KEY));
+    assert!(logs.contains("TRACE") || logs.contains("DEBUG"), "the log is on");
+    assert!(!contains(logs.as_bytes(), KEY), "the key is in the log");
+    // The names that were fetched are hashed.
+    let hashed = |name: &str| -> std::collections::BTreeSet<String> {
+        let all = casbah.list(&["activity", "list", "--limit", "0"]);
+        let own = all.iter().filter(|activity| activity["connection"] == name);
+        own.filter_map(|activity| activity["object.name"].as_str().map(str::to_owned)).collect()
+    };
+    assert!(!hashed("a").is_empty() && hashed("a").iter().all(|name| name.starts_with("hash-")));
+    let mut kept = Vec::new();
+    files(&casbah.data(), &mut kept);
+    for (path, bytes) in &kept {
+        assert!(!contains(bytes, KEY), "the key is in {path}");
+    }
+}
+
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
