@@ -151,7 +151,7 @@ proptest! {
         for (number, record) in records.iter_mut().enumerate() {
             let inner = match record.get("activity").is_some_and(Value::is_object) {
                 true => &mut record["activity"],
-                false => record,
+                false => &mut *record,
             };
             inner["date"] = json!("2026-01-15T08:00:00");
             inner["storageObject"] = json!({
@@ -159,6 +159,8 @@ proptest! {
                 "Client": {"deep": ["s3cret", {"er": "s3cret"}]}, "Matter": "s3cret",
             });
             inner["desc"] = json!("was s3cret");
+            inner["novel"] = json!({"deep": ["s3cret", {"er": "s3cret"}]});
+            record["beside"] = json!("s3cret");
         }
         let mut response = response("activities", json!(records).to_string());
         response.request.settings = settings.clone();

@@ -257,6 +257,38 @@ fn news_name_the_person_as_activities_do() {
     );
 }
 
+/// Guests who are left out from now on are named by id alone: who was stored stays as it was, and
+/// who was not is not.
+#[test]
+fn who_is_named_by_id_alone_is_still_there_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let directory = open(&store);
+    let source = Source::Connection("corp".parse().unwrap());
+    let account = |id: &str, email: &str, status: &str| Account {
+        id: id.to_owned(),
+        email: email.to_owned(),
+        status: status.to_owned(),
+        ..Account::default()
+    };
+    let round = |accounts: Vec<Account>, now: i64| {
+        let named = accounts.iter().map(|account| fingerprint(&account.id)).collect();
+        let news = News::Accounts(accounts, Word::News, Some(&named));
+        directory.hear(&source, "entra", news, now, &mut |part| directory.keep(part)).unwrap()
+    };
+    let first = ["u1", "guest", "gone"];
+    let first = first.map(|id| account(id, &format!("{id}@acme.example"), "active"));
+    assert_eq!(round(first.to_vec(), NOW).told, 3);
+    let second = vec![first[0].clone(), account("guest", "", ""), account("another", "", "")];
+    let taken = round(second, NOW + 1);
+    assert_eq!((taken.changed, taken.told), (1, 1), "only who was not named is gone");
+    assert!(store.get(&tenant(), Table::Account, &source.account_key("another")).unwrap().is_none());
+    let log = batch(&[(NOW + 2, "guest@acme.example", ""), (NOW + 2, "gone@acme.example", "")]);
+    let states: Vec<String> =
+        joined(&directory, "toy", &log).into_iter().map(|(_, status, ..)| status).collect();
+    assert_eq!(states, ["active", "deleted"]);
+}
+
 /// A process that ends between any two commits leaves something that the next one completes.
 #[test]
 fn a_file_that_was_applied_in_part_is_completed() {
