@@ -282,7 +282,9 @@ fn who_is_named_by_id_alone_is_still_there_and_no_more() {
     let second = vec![first[0].clone(), account("guest", "", ""), account("another", "", "")];
     let taken = round(second, NOW + 1);
     assert_eq!((taken.changed, taken.told), (1, 1), "only who was not named is gone");
-    assert!(store.get(&tenant(), Table::Account, &source.account_key("another")).unwrap().is_none());
+    assert!(
+        store.get(&tenant(), Table::Account, &source.account_key("another")).unwrap().is_none()
+    );
     let log = batch(&[(NOW + 2, "guest@acme.example", ""), (NOW + 2, "gone@acme.example", "")]);
     let states: Vec<String> =
         joined(&directory, "toy", &log).into_iter().map(|(_, status, ..)| status).collect();
