@@ -11,13 +11,14 @@ use anyhow::{Context, Result, bail};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const ADAPTERS: &[&str] = &["smartsheet", "netdocuments", "entra"];
-const DETECTORS: &[&str] =
-    &["activity", "lifecycle", "novelty", "reputation", "travel", "volume"];
+const DETECTORS: &[&str] = &["activity", "lifecycle", "novelty", "reputation", "travel", "volume"];
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..").canonicalize()?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    for watched in ["plugins/sdk", "plugins/when", "host/model", "wit", "policies", "plugins/bundle/build.rs"] {
+    for watched in
+        ["plugins/sdk", "plugins/when", "host/model", "wit", "policies", "plugins/bundle/build.rs"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
 

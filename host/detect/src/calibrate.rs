@@ -179,9 +179,7 @@ pub fn calibrate(
                 };
                 for part in parts {
                     if !part.policy.ends_with(SUFFIX) {
-                        lines.extend(
-                            detail(&part, "line").map(|line| (part.policy.clone(), line)),
-                        );
+                        lines.extend(detail(&part, "line").map(|line| (part.policy.clone(), line)));
                         if !part.behavior {
                             alerts.entry(part.policy).or_default().insert(part.id);
                         }

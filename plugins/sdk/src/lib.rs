@@ -13,10 +13,10 @@ pub mod answer;
 mod fold;
 mod row;
 
+pub mod crowd;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
-pub mod crowd;
 pub mod native;
 pub mod state;
 

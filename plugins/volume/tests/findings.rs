@@ -396,9 +396,8 @@ fn what_can_not_be_placed_is_passed_over() {
         builder.text("object", object);
     }
     let detector = Native::<Volume>::configure(&policies()[1..2]).ok().unwrap();
-    let (keys, _) = detector
-        .evaluate(&builder.finish(), &mut |keys| vec![Vec::new(); keys.len()])
-        .unwrap();
+    let (keys, _) =
+        detector.evaluate(&builder.finish(), &mut |keys| vec![Vec::new(); keys.len()]).unwrap();
     let keys: Vec<_> = keys.iter().map(|key| key.key.as_str()).collect();
     assert_eq!(keys, ["\u{1f}org\u{1f}drive"], "only that the app was heard of");
 }

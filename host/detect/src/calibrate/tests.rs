@@ -111,11 +111,12 @@ fn the_highest_score_of_every_alert_is_gathered() {
     let set = PolicySet::read(&[source], &detectors).unwrap();
     assert!(has_line(&set.policies()[0], &detectors));
     let mut heard = Vec::new();
-    let found = calibrate(store.as_ref(), &tenant(), set.policies(), &detectors, &mut |done, of| {
-        heard.push((done, of));
-        true
-    })
-    .unwrap();
+    let found =
+        calibrate(store.as_ref(), &tenant(), set.policies(), &detectors, &mut |done, of| {
+            heard.push((done, of));
+            true
+        })
+        .unwrap();
     assert_eq!(found[0].scores, [7.0, 4.0, 2.0]);
     assert_eq!((found[0].users, (found[0].to - found[0].from) / 1000), (2, 14 * day));
     assert_eq!(heard, [(4, 5), (5, 5)]);
@@ -125,7 +126,10 @@ fn the_highest_score_of_every_alert_is_gathered() {
     assert_eq!(last.get("sensitivity"), None, "it would stand in the way of the line");
     // Three alerts of two people in two weeks are 750 a week for every 1,000 people.
     assert_eq!(found[0].line_for(750.0).alerts, 3);
-    assert_eq!(found[0].line_for(749.0), Line { budget: 749.0, line: 2.01, alerts: 2, rate: 500.0 });
+    assert_eq!(
+        found[0].line_for(749.0),
+        Line { budget: 749.0, line: 2.01, alerts: 2, rate: 500.0 }
+    );
     // As it is, everything below 5 stays a behavior.
     assert_eq!((found[0].alerts, found[0].line, found[0].rate_now()), (1, Some(5.0), 250.0));
 }
@@ -135,9 +139,14 @@ fn an_empty_log_has_a_line_too() {
     let detectors = Scoring::default();
     let source = PolicySource { file: "p.yaml".to_owned(), bytes: POLICY.as_bytes().to_vec() };
     let set = PolicySet::read(&[source], &detectors).unwrap();
-    let found =
-        calibrate(MemoryStore::new().as_ref(), &tenant(), set.policies(), &detectors, &mut |_, _| true)
-            .unwrap();
+    let found = calibrate(
+        MemoryStore::new().as_ref(),
+        &tenant(),
+        set.policies(),
+        &detectors,
+        &mut |_, _| true,
+    )
+    .unwrap();
     assert_eq!(found[0].line_for(5.0), Line { budget: 5.0, line: 0.0, alerts: 0, rate: 0.0 });
 }
 
