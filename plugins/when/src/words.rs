@@ -8,6 +8,7 @@ use casbah_model::Batch;
 /// Columns that tell what an activity was about, in details: what [`particulars`] reads.
 pub const READ: &[&str] = &[
     "kind",
+    "result",
     "actor",
     "object",
     "object.kind",
@@ -99,6 +100,7 @@ pub fn verbs(batch: &Batch, rows: &[u32]) -> String {
     let mut verbs: Vec<String> = Vec::new();
     for kind in seen(batch, "kind", rows) {
         let verb = match VERBS.iter().find(|(name, _)| *name == kind) {
+            Some(("login", _)) => signed_in(batch, rows).to_owned(),
             Some((_, verb)) => (*verb).to_owned(),
             None => format!("touched ({})", cut(kind)),
         };
@@ -112,6 +114,23 @@ pub fn verbs(batch: &Batch, rows: &[u32]) -> String {
         ([], Some(last)) => last,
         (first @ ([_] | [_, _]), Some(last)) => format!("{} or {last}", first.join(", ")),
         ([first, second, ..], Some(_)) => format!("{first}, {second} or more"),
+    }
+}
+
+/// What became of the sign-ins among the rows: people who failed to sign in have not signed in.
+fn signed_in(batch: &Batch, rows: &[u32]) -> &'static str {
+    let (mut failed, mut other) = (false, false);
+    for row in rows.iter().take(LOOKED_AT).map(|&row| row as usize) {
+        if batch.text("kind", row) == "login" {
+            let failure = batch.text("result", row) == "failure";
+            failed |= failure;
+            other |= !failure;
+        }
+    }
+    match (failed, other) {
+        (true, false) => "failed to sign in",
+        (true, true) => "tried to sign in",
+        _ => "signed in",
     }
 }
 
@@ -159,8 +178,14 @@ pub fn sentence(batch: &Batch, row: usize) -> String {
         name if name.is_empty() => text("object"),
         name => name,
     };
+    let kind = text("object.kind");
+    // `changed (policy) policy …` says the same word twice.
+    let verbs = verbs.strip_suffix(&format!(" ({kind})")).unwrap_or(&verbs);
     let mut sentence = format!("{who} {verbs}");
-    for part in [text("object.kind"), what] {
+    if verbs.ends_with(" in") && !(kind.is_empty() && what.is_empty()) {
+        sentence.push_str(" to");
+    }
+    for part in [kind, what] {
         if !part.is_empty() {
             sentence.push(' ');
             sentence.push_str(&part);
@@ -186,6 +211,36 @@ mod tests {
     fn every_published_kind_has_a_verb() {
         let published: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
         assert_eq!(VERBS.map(|(kind, _)| kind).to_vec(), published);
+    }
+
+    #[test]
+    fn what_failed_has_not_been_done_and_no_word_is_said_twice() {
+        let mut builder = BatchBuilder::new();
+        for (kind, result, object) in [
+            ("login", "failure", "account"),
+            ("login", "success", "account"),
+            ("policy", "success", "policy"),
+            ("policy", "success", "domain"),
+        ] {
+            builder.begin_row();
+            builder.text("actor", "ana");
+            builder.text("kind", kind);
+            builder.text("result", result);
+            builder.text("object.kind", object);
+        }
+        let batch = builder.finish();
+        let told: Vec<_> = (0..4).map(|row| sentence(&batch, row)).collect();
+        assert_eq!(
+            told,
+            [
+                "ana failed to sign in to account",
+                "ana signed in to account",
+                "ana changed policy",
+                "ana changed (policy) domain",
+            ]
+        );
+        assert_eq!(verbs(&batch, &[0]), "failed to sign in");
+        assert_eq!(verbs(&batch, &[0, 1]), "tried to sign in");
     }
 
     #[test]
