@@ -65,7 +65,8 @@ fn what_is_not_understood_exits_with_two_and_what_fails_with_one() {
         (&["--config", "none.toml", "config", "check"], 2),
         (&["--log", "a=b=c", "config", "check"], 2),
         (&["alert", "list"], 1),
-        (&["scan", "--app", "nothing", "x.json"], 1),
+        (&["scan", "--app", "nothing", "x.json"], 2),
+        (&["alert", "list", "--since", "yesterday"], 2),
         (&["scan", "--app", "smartsheet", "x.json"], 1),
     ] {
         let output = casbah.run(arguments);

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use casbah_model::{ConnectionName, Severity, TenantName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::command::when;
+
 /// Watches what people do in the cloud apps of an organization.
 #[derive(Debug, Parser)]
 #[command(
@@ -187,12 +189,12 @@ The consent page opens where you are signed in as an administrator; casbah waits
 loopback address, which must be registered with the app as the redirect address. With --paste it
 takes the address that the browser ended up at instead.")]
 pub(crate) struct ConnectArgs {
-    /// The app, e.g. smartsheet
+    /// The app: smartsheet, netdocuments or entra; `casbah plugin list` shows which there are
     pub(crate) app: String,
     /// Name of the connection
     #[arg(long, value_name = "NAME")]
     pub(crate) name: ConnectionName,
-    /// Where the app runs, e.g. us, eu, au, gov
+    /// Where the app runs, e.g. us, eu, au; an unknown one is answered with those there are
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
     /// Base address of the app's data interface instead of the region's
@@ -307,12 +309,12 @@ published vocabulary, `fields.NAME` for what only the app knows.
   casbah activity list --since 2026-11-01 --until 2026-11-02 actor=ana@example.com object.kind=sheet")]
     List {
         /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = when::checked)]
         since: Option<String>,
         /// Up to this time
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = when::checked)]
         until: Option<String>,
-        /// How many at most
+        /// How many at most; 0 for all
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: usize,
         /// Go on where an earlier page ended: the `next` it printed
@@ -344,9 +346,9 @@ pub(crate) enum AlertCommand {
         #[arg(long, value_name = "STATE")]
         state: Option<AlertStateArg>,
         /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = when::checked)]
         since: Option<String>,
-        /// How many at most
+        /// How many at most; 0 for all
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: usize,
     },
@@ -383,7 +385,7 @@ pub(crate) enum BehaviorCommand {
         #[arg(long, value_name = "TEXT")]
         about: Option<String>,
         /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = when::checked)]
         since: Option<String>,
         /// How many at most; 0 for all
         #[arg(long, default_value_t = 50, value_name = "N")]
@@ -451,10 +453,10 @@ written: put the line you choose into the policy file, as `line: X`.
 pub(crate) enum DirectoryCommand {
     /// Lists the people with their states and groups
     List {
-        /// Only those in this state: active, leaving, left, disabled, deleted, pending, declined
-        #[arg(long, value_name = "STATE")]
+        /// Only those in this state
+        #[arg(long, value_name = "STATE", value_parser = ["active", "pending", "declined", "disabled", "leaving", "left", "deleted"])]
         state: Option<String>,
-        /// How many at most
+        /// How many at most; 0 for all
         #[arg(long, default_value_t = 1000, value_name = "N")]
         limit: usize,
     },
@@ -534,7 +536,7 @@ pub(crate) enum EnrichCommand {
 /// What to do with plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Lists the plugins with versions, digests and times
+    /// Lists the plugins with versions, digests and times, and what adapters can't do
     List,
 }
 

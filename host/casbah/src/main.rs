@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, DirectoryCommand, PolicyCommand};
 use crate::command::connect::Environment;
-use crate::command::{Found, Missing, Opened};
+use crate::command::{Found, Missing, Misunderstood, Opened};
 use crate::config::Config;
 use crate::output::{Console, Output, Terminal, terminal_width};
 use crate::plugins::Plugins;
@@ -60,9 +60,13 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&mut Terminal, &error);
-            ExitCode::from(FAILED)
+            ExitCode::from(code_of(&error))
         }
     }
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<Misunderstood>() { USAGE } else { FAILED }
 }
 
 /// Says what went wrong; the causes follow unless the message tells them already.
@@ -281,7 +285,7 @@ pub(crate) fn answer(
         Ok(Found(found)) => u8::from(found) * FAILED,
         Err(error) => {
             complain(output.console(), &error);
-            FAILED
+            code_of(&error)
         }
     }
 }

@@ -183,6 +183,11 @@ pub(crate) fn terminal_width() -> Option<u16> {
     table.width()
 }
 
+/// A number of things: `1 alert`, `2 alerts`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A number of milliseconds as the two largest units, e.g. `3 h 20 min`.
 pub(crate) fn span(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;

@@ -15,6 +15,7 @@ use casbah_runtime::{
     PluginKind, inspect,
 };
 
+use crate::command::Misunderstood;
 use crate::config::Config;
 
 /// All loaded plugins, by their own names.
@@ -54,10 +55,10 @@ impl Plugins {
     pub(crate) fn adapter(&self, app: &str) -> Result<&AdapterPlugin> {
         self.adapters.get(app).with_context(|| {
             let known: Vec<_> = self.adapters.keys().map(|name| format!("`{name}`")).collect();
-            format!(
+            Misunderstood(format!(
                 "there is no adapter for `{app}`\nhint: there are adapters for {}",
                 known.join(", ")
-            )
+            ))
         })
     }
 
@@ -65,6 +66,13 @@ impl Plugins {
     pub(crate) fn infos(&self) -> impl Iterator<Item = &PluginInfo> {
         let adapters = self.adapters.values().map(AdapterPlugin::info);
         adapters.chain(self.detectors.values().map(DetectorPlugin::info))
+    }
+
+    /// What an adapter says it can't do; nothing for a detector.
+    pub(crate) fn limitations(&self, name: &str) -> &[String] {
+        self.adapters.get(name).map_or(&[], |plugin| {
+            casbah_model::adapter::Adapter::description(plugin).limitations.as_slice()
+        })
     }
 
     fn add_adapter(&mut self, engine: &Engine, label: &str, bytes: &[u8]) -> Result<()> {

@@ -11,7 +11,7 @@ use casbah_model::{ConnectionName, time};
 use casbah_store::{Progress, Task};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::output::{Console, Terminal, printable};
+use crate::output::{Console, Terminal, counted, printable};
 
 /// Without a terminal, a line at most this often.
 const QUIET: Duration = Duration::from_secs(2);
@@ -53,7 +53,8 @@ pub(crate) struct ActivityBar(ProgressBar);
 /// A bar for something that walks over the log.
 pub(crate) fn of_activities(what: &'static str) -> ActivityBar {
     let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} {eta}")
     {
         bar.set_style(style);
     }
@@ -184,10 +185,12 @@ fn describe(event: &Event, stored: u64) -> Option<(String, bool)> {
         Event::Page { newest, caught_up, .. } => {
             let until = newest.map(|newest| format!(", up to {}", at(newest))).unwrap_or_default();
             let state = if *caught_up { "caught up" } else { "fetching" };
-            (format!("{state}, {stored} new activities{until}"), *caught_up && stored > 0)
+            let new = counted(stored, "new activity", "new activities");
+            (format!("{state}, {new}{until}"), *caught_up && stored > 0)
         }
         Event::Accounts { named, complete, .. } => {
-            (format!("{named} accounts{}", if *complete { "" } else { " so far" }), false)
+            let so_far = if *complete { "" } else { " so far" };
+            (format!("{}{so_far}", counted(*named, "account", "accounts")), false)
         }
         Event::Waiting { why, until, .. } => match why {
             // Short pauses are the rule and nothing to tell.

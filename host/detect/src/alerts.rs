@@ -364,7 +364,7 @@ fn find(store: &dyn Store, tenant: &TenantName, prefix: &str) -> Result<Stored, 
             Err(DetectError::new(
                 DetectErrorKind::Ambiguous,
                 format!(
-                    "more than one alert begins with `{shown}`: {}{dots}\nhint: give more of the id",
+                    "more than one alert or behavior begins with `{shown}`: {}{dots}\nhint: give more of the id",
                     ids.join(", ")
                 ),
             ))
@@ -375,7 +375,10 @@ fn find(store: &dyn Store, tenant: &TenantName, prefix: &str) -> Result<Stored, 
 fn not_found(shown: &str) -> DetectError {
     DetectError::new(
         DetectErrorKind::NotFound,
-        format!("there is no alert `{shown}`\nhint: `casbah alert list` shows those there are"),
+        format!(
+            "there is no alert or behavior `{shown}`\n\
+             hint: `casbah alert list` and `casbah behavior list` show those there are"
+        ),
     )
 }
 

@@ -9,6 +9,9 @@ use crate::command::Opened;
 use crate::command::when;
 use crate::output::Output;
 
+/// Columns of a terminal from which on a list has room for evidence and policy.
+const WIDE: u16 = 110;
+
 pub(crate) fn run(command: &AlertCommand, opened: &Opened, output: &mut Output) -> Result<()> {
     match command {
         AlertCommand::List { policy, severity, state, since, limit } => {
@@ -51,23 +54,24 @@ fn set(id: &str, state: AlertState, opened: &Opened, output: &mut Output) -> Res
 /// # Errors
 /// When the output can't be written.
 pub(crate) fn table(alerts: &[ListedAlert], output: &mut Output) -> Result<()> {
-    output.list(
-        &["ID", "SEVERITY", "WHEN", "WHO", "WHAT", "EVIDENCE", "POLICY"],
-        alerts,
-        |listed| {
-            let alert = &listed.alert;
-            let short = alert.id.get(..8).unwrap_or(&alert.id);
-            vec![
-                short.to_owned(),
-                alert.severity.to_string(),
-                time::format(alert.first / 1000 * 1000),
-                who(alert),
-                alert.title.clone(),
-                evidence(alert),
-                alert.policy.clone(),
-            ]
-        },
-    )
+    let headings = ["ID", "SEVERITY", "WHEN", "WHO", "WHAT", "EVIDENCE", "POLICY"];
+    // On a narrow terminal the last two would be a word wide and a page high; `show` has them.
+    let columns = if output.width.is_some_and(|width| width < WIDE) { 5 } else { headings.len() };
+    output.list(headings.get(..columns).unwrap_or(&headings), alerts, |listed| {
+        let alert = &listed.alert;
+        let short = alert.id.get(..8).unwrap_or(&alert.id);
+        let mut row = vec![
+            short.to_owned(),
+            alert.severity.to_string(),
+            time::format(alert.first / 1000 * 1000),
+            who(alert),
+            alert.title.clone(),
+            evidence(alert),
+            alert.policy.clone(),
+        ];
+        row.truncate(columns);
+        row
+    })
 }
 
 fn who(alert: &Alert) -> String {
@@ -80,7 +84,8 @@ fn evidence(alert: &Alert) -> String {
     let mut text = match (alert.summary.as_str(), alert.count) {
         ("", 1) => "1 activity".to_owned(),
         ("", count) => format!("{count} activities"),
-        (summary, _) => summary.to_owned(),
+        // What is usual and what was learned is for `show`.
+        (summary, _) => summary.split("; ").next().unwrap_or(summary).to_owned(),
     };
     let detail = |name: &str| alert.details.iter().find(|(key, _)| key == name);
     if let Some((_, ips)) = detail("ips") {

@@ -64,6 +64,9 @@ pub(crate) fn run(
         let span = format!("{} to {}", time::format(one.from), time::format(one.to));
         let days = (one.to - one.from) / 86_400_000;
         output.say(&format!("{} users, {span}", one.users));
+        if found.iter().any(|calibration| calibration.scores.is_empty()) {
+            output.say("policies without a line found nothing in this log to draw one from");
+        }
         if days < 14 {
             output.say(&format!(
                 "the log covers {days} days only, the first of which go into learning: take the lines with care"
@@ -79,7 +82,9 @@ fn row(calibration: &Calibration, label: &str, budget: Option<f64>) -> serde_jso
         None => (label.into(), json!(calibration.line), calibration.alerts, calibration.rate_now()),
         Some(budget) => {
             let line = calibration.line_for(budget);
-            (json!(budget), json!(rounded(line.line)), line.alerts, line.rate)
+            // Without any score in the log no line can be told from any other.
+            let place = (!calibration.scores.is_empty()).then(|| rounded(line.line));
+            (json!(budget), json!(place), line.alerts, line.rate)
         }
     };
     json!({
@@ -113,7 +118,8 @@ fn chosen(
         policies.push(Arc::clone(policy));
     }
     if names.is_empty() {
-        let lined = |policy: &&Arc<PolicyFile>| policy.enabled && calibrate::has_line(policy, detectors);
+        let lined =
+            |policy: &&Arc<PolicyFile>| policy.enabled && calibrate::has_line(policy, detectors);
         policies.extend(set.policies().iter().filter(lined).cloned());
     }
     if policies.is_empty() {

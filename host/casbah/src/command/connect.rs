@@ -17,7 +17,7 @@ use casbah_model::adapter::{Adapter, AdapterDescription};
 use secrecy::SecretString;
 
 use crate::cli::{ConnectArgs, Format};
-use crate::command::{Found, Opened};
+use crate::command::{Found, Misunderstood, Opened};
 use crate::output::Output;
 use crate::plugins::Plugins;
 use crate::secrets;
@@ -55,7 +55,8 @@ pub(crate) async fn run(
     let references = secret_references(description, &mut new.settings)?;
     // Before anybody is sent to a consent page, or asked for a secret.
     check_settings(description, &new.settings)?;
-    let hosts = Hosts::resolve(description, new.region.as_deref(), &new.hosts)?;
+    let hosts = Hosts::resolve(description, new.region.as_deref(), &new.hosts)
+        .map_err(|error| Misunderstood(error.to_string()))?;
 
     new.secrets = secrets::read(references, args.folder.as_deref(), environment, output)?;
     let (grant, credentials) = match personal_token(args, adapter.as_ref(), environment, output)? {

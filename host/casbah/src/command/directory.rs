@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::cli::{DirectoryCommand, EnrichArgs, Format};
 use crate::command::{Opened, when};
 use crate::config::Config;
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// The `[directory]` part of the settings file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -152,9 +152,11 @@ pub(crate) fn check(
     let mut wrong = Vec::new();
     if let Some(path) = file {
         match DirectoryFile::read(&path) {
-            Ok(file) => {
-                output.say(&format!("{}: {} people", path.display(), file.accounts().len()))
-            }
+            Ok(file) => output.say(&format!(
+                "{}: {}",
+                path.display(),
+                counted(file.accounts().len() as u64, "person", "people")
+            )),
             Err(errors) => wrong.push(errors.to_string()),
         }
     }
@@ -201,6 +203,7 @@ fn list(state: Option<&str>, limit: usize, opened: &Opened, output: &mut Output)
         people.retain(|person| person.state == state);
     }
     let found = people.len();
+    let limit = if limit == 0 { found } else { limit };
     people.truncate(limit);
     output.list(
         &["PERSON", "STATE", "SINCE", "ADMIN", "EXTERNAL", "GROUPS"],

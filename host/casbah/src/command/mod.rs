@@ -30,6 +30,18 @@ use casbah_store::{Options, SledStore, Store};
 use crate::config::Config;
 use crate::progress;
 
+/// What the user typed names something that there is not; becomes exit code 2.
+#[derive(Debug)]
+pub(crate) struct Misunderstood(pub(crate) String);
+
+impl std::fmt::Display for Misunderstood {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misunderstood {}
+
 /// Whether a command found what it was asked to look for; becomes exit code 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found(pub(crate) bool);
@@ -79,8 +91,7 @@ impl Opened {
         bar.finish();
         let key = std::env::var("CASBAH_KEY").ok();
         let key = VaultKey::load(key.as_deref(), &config.key_file, store.as_ref())?;
-        let http =
-            Http::new(env!("CARGO_PKG_VERSION"))?.with_largest_answer(config.largest_answer);
+        let http = Http::new(env!("CARGO_PKG_VERSION"))?.with_largest_answer(config.largest_answer);
         let connections = Connections::new(
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::new(Vault::new(key)),

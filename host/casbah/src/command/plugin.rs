@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cli::PluginCommand;
+use crate::cli::{Format, PluginCommand};
 use crate::output::Output;
 use crate::plugins::Plugins;
 
@@ -23,6 +23,7 @@ pub(crate) fn run(command: &PluginCommand, plugins: &Plugins, output: &mut Outpu
                 "cached": info.cached,
                 "load-ms": info.load_time.as_secs_f64() * 1000.0,
                 "source": info.label,
+                "limitations": plugins.limitations(&info.name),
             })
         })
         .collect();
@@ -46,5 +47,18 @@ pub(crate) fn run(command: &PluginCommand, plugins: &Plugins, output: &mut Outpu
                 text("source"),
             ]
         },
-    )
+    )?;
+    if output.format == Format::Json {
+        return Ok(());
+    }
+    for info in plugins.infos() {
+        let limitations = plugins.limitations(&info.name);
+        if !limitations.is_empty() {
+            output.line(&format!("\nLimitations of {}:", info.name))?;
+        }
+        for limitation in limitations {
+            output.line(&format!("- {}", crate::output::printable(limitation)))?;
+        }
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::{Format, PolicyCommand};
 use crate::command::Found;
 use crate::config::Config;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::plugins::Plugins;
 
 /// The policies in force: those of the settings, otherwise the built-in ones.
@@ -73,7 +73,10 @@ pub(crate) fn run(
         PolicyCommand::Check { paths } => {
             let set = named(paths, config, plugins)?;
             set.groups(plugins)?;
-            output.say(&format!("{} policies are well-formed", set.policies().len()));
+            output.say(&match set.policies().len() {
+                1 => "1 policy is well-formed".to_owned(),
+                number => format!("{number} policies are well-formed"),
+            });
         }
         PolicyCommand::Test { paths } => {
             return test(&named(paths, config, plugins)?, plugins, output);
@@ -163,6 +166,6 @@ fn test(set: &PolicySet, plugins: &Plugins, output: &mut Output) -> Result<Found
     if !untested.is_empty() {
         output.say(&format!("without tests: {}", untested.join(", ")));
     }
-    output.say(&format!("{passed} tests passed, {failed} failed"));
+    output.say(&format!("{} passed, {failed} failed", counted(passed as u64, "test", "tests")));
     Ok(Found(failed > 0))
 }

@@ -23,7 +23,7 @@ use crate::command::directory::Files;
 use crate::command::{Found, Missing, Opened, enrich, policy, when};
 use crate::config::Config;
 use crate::control;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::plugins::Plugins;
 use crate::progress::Status;
 
@@ -469,12 +469,12 @@ fn report(finished: &Finished, output: &mut Output) -> bool {
         let report = &fetched.report;
         let counters = &report.status.counters;
         output.say(&format!(
-            "{}: {}, {} activities, {} calls, {} accounts",
+            "{}: {}, {}, {}, {}",
             report.connection.name,
             report.state,
-            counters.activities,
-            counters.calls,
-            report.status.accounts
+            counted(counters.activities, "activity", "activities"),
+            counted(counters.calls, "call", "calls"),
+            counted(report.status.accounts, "account", "accounts"),
         ));
         if !report.reason.is_empty() {
             troubled = true;

@@ -12,7 +12,7 @@ use casbah_model::table::ABSENT_INTEGER;
 use crate::cli::ScanArgs;
 use crate::command::{Found, alert, directory, policy};
 use crate::config::Config;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::plugins::Plugins;
 use crate::saved;
 use crate::secrets;
@@ -54,9 +54,10 @@ pub(crate) fn run(
         offline.alerts().into_iter().map(|alert| ListedAlert { alert, continues: None }).collect();
     alert::table(&alerts, output)?;
     output.say(&format!(
-        "{activities} activities, {} policies, {} alerts",
-        policies.policies().len(),
-        alerts.len()
+        "{}, {}, {}",
+        counted(activities, "activity", "activities"),
+        counted(policies.policies().len() as u64, "policy", "policies"),
+        counted(alerts.len() as u64, "alert", "alerts"),
     ));
     match failed {
         None => Ok(Found(!alerts.is_empty())),

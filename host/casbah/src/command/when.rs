@@ -42,6 +42,20 @@ fn parse_at(text: &str, now: i64) -> Result<i64> {
     }
 }
 
+/// For the command line: a text that [`parse`] understands, as it is, since a span back from now is
+/// meant from when the command is carried out.
+///
+/// # Errors
+/// When it is no time.
+pub(crate) fn checked(text: &str) -> Result<String, String> {
+    match parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no time: write 2026-11-20T10:00:00Z, 2026-11-20, or a span back from now \
+                       such as 24h or 7d"
+            .to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -151,14 +151,14 @@ fn ids_and_cursors_that_lead_nowhere() {
     let store = company();
     let message = |prefix: &str| show(store.as_ref(), &tenant(), prefix).unwrap_err();
     insta::assert_snapshot!(message("zz"), @r#"
-    there is no alert `zz`
-    hint: `casbah alert list` shows those there are
+    there is no alert or behavior `zz`
+    hint: `casbah alert list` and `casbah behavior list` show those there are
     "#);
     assert_eq!(message("zz").kind(), DetectErrorKind::NotFound);
     assert_eq!(message("").kind(), DetectErrorKind::Ambiguous);
     let ids = regex_free(&message("").to_string());
     insta::assert_snapshot!(ids, @r#"
-    more than one alert begins with ``: `ID`, `ID`, `ID`, `ID`, `ID`
+    more than one alert or behavior begins with ``: `ID`, `ID`, `ID`, `ID`, `ID`
     hint: give more of the id
     "#);
     let query = AlertQuery { after: Some("yesterday\u{1b}".into()), ..Default::default() };
