@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 casbah=target/release/casbah
-callback=${CASBAH_DEMO_CALLBACK_PORT:-8765}
+# Where casbah waits for the sign-in: hardly the port of anything else.
+callback=${CASBAH_DEMO_CALLBACK_PORT:-$((20000 + RANDOM % 12000))}
 demo=target/demo
 rm -rf "$demo"
 mkdir -p "$demo"
