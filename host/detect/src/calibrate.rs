@@ -245,19 +245,23 @@ fn detail(part: &Alert, name: &str) -> Option<f64> {
     text.parse().ok().filter(|score: &f64| score.is_finite())
 }
 
-/// Notes who did something, and when.
+/// Notes who did something, and when. What casbah writes itself is left out: news of the directory
+/// tell of states that may be much older than the log.
 fn look(batch: &Batch, people: &mut HashSet<u64>, from: &mut i64, to: &mut i64) {
-    for &time in batch.integers("time").unwrap_or_default() {
-        if time != ABSENT_INTEGER {
+    let kinds = batch.text_ids("kind").unwrap_or_default();
+    let own = |row: usize| {
+        let kind = kinds.get(row).map_or("", |&kind| batch.texts.get(kind));
+        matches!(kind, "account-state" | "behavior")
+    };
+    for (row, &time) in batch.integers("time").unwrap_or_default().iter().enumerate() {
+        if time != ABSENT_INTEGER && !own(row) {
             (*from, *to) = ((*from).min(time), (*to).max(time));
         }
     }
     let column = if batch.text_ids("person").is_some() { "person" } else { "actor" };
-    let kinds = batch.text_ids("kind").unwrap_or_default();
     let mut before = 0;
     for (row, &id) in batch.text_ids(column).unwrap_or_default().iter().enumerate() {
-        let kind = kinds.get(row).map_or("", |&kind| batch.texts.get(kind));
-        if id == 0 || id == before || matches!(kind, "account-state" | "behavior") {
+        if id == 0 || id == before || own(row) {
             continue;
         }
         before = id;

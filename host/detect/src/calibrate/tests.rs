@@ -134,6 +134,23 @@ fn the_highest_score_of_every_alert_is_gathered() {
     assert_eq!((found[0].alerts, found[0].line, found[0].rate_now()), (1, Some(5.0), 250.0));
 }
 
+/// A rate drawn over the years since an account was closed would be far too low.
+#[test]
+fn news_of_the_directory_make_the_log_no_longer() {
+    let mut builder = casbah_model::BatchBuilder::new();
+    for (kind, time, person) in
+        [("account-state", 1, "gone"), ("view", 500, "ana"), ("behavior", 900, "ana")]
+    {
+        builder.begin_row();
+        builder.text("kind", kind);
+        builder.integer("time", time);
+        builder.text("person", person);
+    }
+    let (mut people, mut from, mut to) = (HashSet::new(), i64::MAX, i64::MIN);
+    look(&builder.finish(), &mut people, &mut from, &mut to);
+    assert_eq!((people.len(), from, to), (1, 500, 500));
+}
+
 #[test]
 fn an_empty_log_has_a_line_too() {
     let detectors = Scoring::default();
