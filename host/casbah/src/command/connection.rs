@@ -115,45 +115,50 @@ fn adapter(
     Ok(Arc::new(plugins()?.adapter(&report.connection.app)?.clone()))
 }
 
+/// Columns of a terminal from which on a list has room for all its columns.
+const WIDE: u16 = 126;
+
+/// Headings, and whether they are shown on a narrow terminal, too.
+const COLUMNS: [(&str, bool); 12] = [
+    ("NAME", true),
+    ("APP", true),
+    ("REGION", false),
+    ("STATE", true),
+    ("LAST ACTIVITY", true),
+    ("LAG", true),
+    ("CALLS", false),
+    ("THROTTLES", false),
+    ("ACTIVITIES", true),
+    ("DUPLICATES", false),
+    ("LATE", false),
+    ("ACCOUNTS", false),
+];
+
 fn table(reports: &[ConnectionReport], output: &mut Output) -> Result<()> {
-    output.list(
-        &[
-            "NAME",
-            "APP",
-            "REGION",
-            "STATE",
-            "LAST ACTIVITY",
-            "LAG",
-            "CALLS",
-            "THROTTLES",
-            "ACTIVITIES",
-            "DUPLICATES",
-            "LATE",
-            "ACCOUNTS",
-        ],
-        reports,
-        |report| {
-            let counters = &report.status.counters;
-            vec![
-                report.connection.name.to_string(),
-                report.connection.app.clone(),
-                report.connection.region.clone(),
-                report.state.to_string(),
-                report
-                    .status
-                    .last_activity
-                    .map(|at| time::format(at / 1000 * 1000))
-                    .unwrap_or_default(),
-                report.status.lag.map(span).unwrap_or_default(),
-                counters.calls.to_string(),
-                counters.throttles.to_string(),
-                counters.activities.to_string(),
-                counters.duplicates.to_string(),
-                counters.late.to_string(),
-                report.status.accounts.to_string(),
-            ]
-        },
-    )?;
+    // On a narrow terminal the counters would break every line; JSON always has them.
+    let wide = output.width.is_none_or(|width| width >= WIDE);
+    let headings: Vec<_> =
+        COLUMNS.iter().filter(|(_, always)| wide || *always).map(|(heading, _)| *heading).collect();
+    output.list(&headings, reports, |report| {
+        let counters = &report.status.counters;
+        let last = report.status.last_activity.map(|at| time::format(at / 1000 * 1000));
+        let cells = [
+            report.connection.name.to_string(),
+            report.connection.app.clone(),
+            report.connection.region.clone(),
+            report.state.to_string(),
+            last.unwrap_or_default(),
+            report.status.lag.map(span).unwrap_or_default(),
+            counters.calls.to_string(),
+            counters.throttles.to_string(),
+            counters.activities.to_string(),
+            counters.duplicates.to_string(),
+            counters.late.to_string(),
+            report.status.accounts.to_string(),
+        ];
+        let shown = cells.into_iter().zip(COLUMNS).filter(|(_, (_, always))| wide || *always);
+        shown.map(|(cell, _)| cell).collect()
+    })?;
     if output.format == Format::Table {
         for report in reports {
             let warnings = report.warnings.iter().map(|warning| (&warning.reason, &warning.remedy));
