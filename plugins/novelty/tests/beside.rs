@@ -1,5 +1,12 @@
 //! Policies of one group are evaluated together, and what one of them counts is not the others' business.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that can't go on has failed"
+)]
+
 mod support;
 
 use casbah_model::StateKey;
@@ -32,8 +39,11 @@ fn rows() -> Vec<Row> {
     arrived(rows)
 }
 
+/// What became of a policy: its states by key, and its findings.
+type Became = (Vec<(String, Vec<u8>)>, Vec<String>);
+
 /// States by policy and key, and findings without the number of their policy.
-fn evaluated(policies: &[&str]) -> Vec<(Vec<(String, Vec<u8>)>, Vec<String>)> {
+fn evaluated(policies: &[&str]) -> Vec<Became> {
     let all: Vec<String> = policies.iter().map(|policy| settings(policy)).collect();
     let detector = Native::<Novelty>::configure(&all).unwrap();
     let mut states = std::collections::BTreeMap::<StateKey, Vec<u8>>::new();
