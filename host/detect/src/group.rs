@@ -58,8 +58,8 @@ impl Group {
         let prefixes = policies
             .iter()
             .map(|policy| {
-                let mut prefix = detector_prefix(detector.description());
-                prefix.extend_from_slice(&policy_mark(&policy.name, &policy.settings_digest));
+                let mut prefix = detector_mark(&detector.description().name).to_vec();
+                prefix.extend_from_slice(&policy_mark(detector.description(), policy));
                 prefix
             })
             .collect();
@@ -81,12 +81,20 @@ impl Group {
         &self.policies
     }
 
-    /// Where state is kept: (detector, version of its state, mark of the policy and its settings,
-    /// key). So a policy that is changed starts with no state, and one whose title is
-    /// changed keeps it.
+    /// Where state is kept: (mark of the detector, mark of the version of its state and of the policy
+    /// with its settings, key or a hash of it). So a policy that is changed starts with no state, and
+    /// one whose title is changed keeps it.
     pub(crate) fn state_key(&self, policy: u32, key: &str) -> Option<Vec<u8>> {
-        let mut bytes = self.prefixes.get(policy as usize)?.clone();
-        bytes.extend_from_slice(key.as_bytes());
+        let prefix = self.prefixes.get(policy as usize)?;
+        let mut bytes = Vec::with_capacity(prefix.len() + HASH);
+        bytes.extend_from_slice(prefix);
+        // Hashes are told from keys by their length.
+        if key.len() < HASH {
+            bytes.extend_from_slice(key.as_bytes());
+        } else {
+            let hash = blake3::hash(key.as_bytes());
+            bytes.extend_from_slice(hash.as_bytes().get(..HASH).unwrap_or_default());
+        }
         Some(bytes)
     }
 
@@ -97,26 +105,28 @@ impl Group {
 
     /// What all keys of state of this group's detector begin with, whatever the version.
     pub(crate) fn state_prefix(&self) -> Vec<u8> {
-        let mut prefix = self.detector.description().name.as_bytes().to_vec();
-        prefix.push(0);
-        prefix
+        detector_mark(&self.detector.description().name).to_vec()
     }
 }
 
-fn detector_prefix(description: &DetectorDescription) -> Vec<u8> {
-    let mut prefix = description.name.as_bytes().to_vec();
-    prefix.push(0);
-    prefix.extend_from_slice(&description.state_version.to_be_bytes());
-    prefix
+// There are millions of keys of state, and most of their bytes would be names: marks and hashes stand
+// for these, long enough that no two are ever the same.
+
+/// Bytes of a hash that stands for a longer key.
+const HASH: usize = 12;
+
+/// Stands for a detector.
+fn detector_mark(name: &str) -> [u8; 6] {
+    blake3::hash(name.as_bytes()).as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
-/// Stands for a policy with its settings. There are millions of keys of state, and most of their bytes
-/// would be names.
-fn policy_mark(name: &str, settings_digest: &str) -> [u8; 8] {
+/// Stands for the version of a detector's state, and a policy with its settings.
+fn policy_mark(detector: &DetectorDescription, policy: &PolicyFile) -> [u8; 8] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&(name.len() as u64).to_le_bytes());
-    hasher.update(name.as_bytes());
-    hasher.update(settings_digest.as_bytes());
+    hasher.update(&detector.state_version.to_le_bytes());
+    hasher.update(&(policy.name.len() as u64).to_le_bytes());
+    hasher.update(policy.name.as_bytes());
+    hasher.update(policy.settings_digest.as_bytes());
     hasher.finalize().as_bytes().first_chunk().copied().unwrap_or_default()
 }
 

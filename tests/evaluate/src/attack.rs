@@ -29,7 +29,7 @@ pub(crate) const NEAR_MISS: &str = "near miss";
 const STRENGTHS: [&str; 3] = ["weak", "medium", "strong"];
 
 /// The detections, by the names of their built-in policies.
-pub(crate) const POLICIES: [&str; 16] = [
+pub(crate) const POLICIES: [&str; 17] = [
     "mass-download",
     "mass-share",
     "mass-deletion",
@@ -39,6 +39,7 @@ pub(crate) const POLICIES: [&str; 16] = [
     "unusual-impersonation",
     "multiple-failed-logins",
     "infrequent-country",
+    "infrequent-network",
     "new-client",
     "unusual-admin-action",
     "inactive-account",
@@ -187,8 +188,10 @@ impl Planter<'_> {
         let found = match policy {
             "unusual-administration" | "unusual-admin-action" => self.victim(random, admin),
             "inactive-account" => self.victim(random, dormant),
-            "infrequent-country" | "impossible-travel" | "new-client" | "new-admin"
-            | "anonymous-address" | "suspicious-address" => self.victim(random, settled),
+            "infrequent-country" | "infrequent-network" | "impossible-travel" | "new-client"
+            | "new-admin" | "anonymous-address" | "suspicious-address" => {
+                self.victim(random, settled)
+            }
             _ => self.victim(random, working),
         };
         let Some((who, day)) = found else { return };
@@ -218,6 +221,14 @@ impl Planter<'_> {
             "infrequent-country" => {
                 let place = STRANGE.get(pick(STRANGE.len(), random)).copied();
                 self.visit(who, start + 9 * HOUR, place, of([1, 5, 20]), 0)
+            }
+            "infrequent-network" => {
+                // In the person's own city, by a network that nobody else has.
+                let number = 65_000 + i64::from(self.strange());
+                let own = self.usual_place(who);
+                let place = own.map(|own| Place { number, owner: "", net: 70, ..own });
+                let strange = self.strange();
+                self.visit(who, start + 9 * HOUR, place, of([1, 5, 20]), strange)
             }
             "anonymous-address" => self.visit(who, start + 9 * HOUR, Some(TOR), of([1, 5, 20]), 0),
             "suspicious-address" => self.visit(who, start + 9 * HOUR, Some(BAD), of([1, 5, 20]), 0),

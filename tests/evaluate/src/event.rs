@@ -119,24 +119,28 @@ fn row(builder: &mut BatchBuilder, company: &Company, event: &Event) {
         builder.text("recipient.domain", "partner.example");
         builder.flag("recipient.external", true);
     }
-    let own = event.strange == 0 || event.what == What::RareAdministration;
+    let elsewhere = event.place.is_some_and(|place| place.owner.is_empty());
+    let own = event.strange == 0 || elsewhere || event.what == What::RareAdministration;
     let family = if own { person.client.to_owned() } else { format!("tool-{}", event.strange) };
     builder.text("user-agent.family", &family);
     builder.text("user-agent.kind", if own { "browser" } else { "library" });
     builder.text("client", "web");
     if let Some(place) = event.place {
-        whereabouts(builder, &place, event.who);
+        whereabouts(builder, &place, event);
     }
 }
 
-fn whereabouts(builder: &mut BatchBuilder, place: &Place, who: u32) {
-    builder.text("ip", &place.address(who));
+fn whereabouts(builder: &mut BatchBuilder, place: &Place, event: &Event) {
+    builder.text("ip", &place.address(event.who));
     builder.text("country", place.country);
     builder.number("latitude", place.latitude);
     builder.number("longitude", place.longitude);
     builder.number("accuracy", place.accuracy);
     builder.integer("network.number", place.number);
-    builder.text("network.owner", place.owner);
+    match place.owner {
+        "" => builder.text("network.owner", &format!("Corner Mobile {}", event.strange)),
+        owner => builder.text("network.owner", owner),
+    }
     builder.text("ip.category", place.category);
     builder.text("ip.tags", place.tags);
     if !place.tags.is_empty() {

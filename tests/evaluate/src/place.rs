@@ -9,6 +9,7 @@ pub(crate) struct Place {
     /// Kilometres.
     pub(crate) accuracy: f64,
     pub(crate) number: i64,
+    /// Empty for a network that nobody else has.
     pub(crate) owner: &'static str,
     /// What the first two numbers of its addresses are.
     pub(crate) net: u16,

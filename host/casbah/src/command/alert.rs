@@ -76,7 +76,21 @@ pub(crate) fn table(alerts: &[ListedAlert], output: &mut Output) -> Result<()> {
 
 fn who(alert: &Alert) -> String {
     let values: Vec<_> = alert.group.iter().map(|(_, value)| value.as_str()).collect();
-    values.join(", ")
+    let values = values.join(", ");
+    // What is new for a whole organization is about a country or a network, and about everybody there.
+    let named = alert.group.iter().any(|(column, _)| matches!(column.as_str(), "person" | "actor"));
+    match alert.details.iter().find(|(name, _)| name == "people") {
+        Some((_, people)) if !named => {
+            let people: Vec<&str> = people.split(", ").collect();
+            match people.as_slice() {
+                [first, others @ ..] if others.len() > 1 => {
+                    format!("{first} and {} more ({values})", others.len())
+                }
+                few => format!("{} ({values})", few.join(", ")),
+            }
+        }
+        _ => values,
+    }
 }
 
 /// What it rests on: the detector's sentence, the first of the things touched, where from.
