@@ -116,10 +116,12 @@ fn load(store: &dyn Store, tenant: &TenantName, id: &str) -> Result<Option<Store
 /// What a part of an alert was new as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum New {
-    /// Nothing was known of it.
+    /// Nothing was known of it, and it is a behavior.
     Behavior,
-    /// No alert was known of it, perhaps a behavior.
+    /// Nothing was known of it, and it is an alert.
     Alert,
+    /// It was known as a behavior, and is an alert now.
+    Crossed,
 }
 
 /// Adds to a commit what joins a part of an alert to what is kept of it. Says what is new by that.
@@ -157,7 +159,8 @@ pub(crate) fn write(
     *commit = taken.put(Table::Alert, alert_key(id), bytes).put(index(behavior), listed, b"");
     Ok(match (was, behavior) {
         (None, true) => Some(New::Behavior),
-        (None | Some(true), false) => Some(New::Alert),
+        (None, false) => Some(New::Alert),
+        (Some(true), false) => Some(New::Crossed),
         (Some(_), _) => None,
     })
 }

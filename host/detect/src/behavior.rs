@@ -1,7 +1,9 @@
 //! Behaviors as activities of the log, so that other policies can build on them.
 //!
-//! A behavior enters the log once, when it is first noticed, in the commit that keeps it. What rests
-//! on behaviors only is not entered again, so that no policy can feed on itself.
+//! A behavior enters the log once, when it is first noticed, in the commit that keeps it. What is
+//! above the line at once enters it as well: in smaller batches it would have been a behavior first,
+//! and the log must not depend on that. What rests on behaviors only is not entered again, so that no
+//! policy can feed on itself.
 //!
 //! It is not where behaviors are kept or listed: see [`crate::alerts`].
 
@@ -15,6 +17,11 @@ mod tests;
 
 /// The kind of these activities.
 const KIND: &str = "behavior";
+
+/// Whether an alert is of a policy with a line: of what has none, nothing is ever below it.
+pub(crate) fn has_line(alert: &Alert) -> bool {
+    alert.details.iter().any(|(name, _)| name == "line")
+}
 
 /// The block of the log that holds these behaviors; `None` when none of them is to be entered.
 pub(crate) fn block(

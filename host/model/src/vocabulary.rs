@@ -248,7 +248,7 @@ pub const KINDS: &[Word] = words! {
     "policy" "Changed a security setting or policy.";
     "admin" "Another act of administration.";
     "account-state" "The directory says something new of an account; the person is whose it is, actor.status and actor.since say what. Written by casbah itself.";
-    "behavior" "A policy noticed something below its alerting line; the action names the policy. Written by casbah itself.";
+    "behavior" "A policy noticed something unusual, mostly too little for an alert; the action names the policy. Written by casbah itself.";
     "other" "Something this version has no word for; see the action.";
 };
 

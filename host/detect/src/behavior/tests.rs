@@ -37,6 +37,7 @@ impl Detector for Timid {
     ) -> Result<(Vec<StateKey>, Outcome), DetectorError> {
         let (keys, mut outcome) = self.0.evaluate(batch, load)?;
         for finding in &mut outcome.findings {
+            finding.details.push(("line".to_owned(), "1".to_owned()));
             finding.behavior = finding.last < DAY + 3_600_000;
         }
         Ok((keys, outcome))
@@ -138,4 +139,22 @@ fn saved_logs_tell_behaviors_from_alerts() {
     assert_eq!((offline.alerts().len(), offline.behaviors().len()), (0, 1));
     offline.feed(&export(4000)).unwrap();
     assert_eq!((offline.alerts().len(), offline.behaviors().len()), (1, 0));
+}
+
+/// In one batch or in several, the log comes to hold the same.
+#[test]
+fn what_is_above_the_line_at_once_enters_the_log_too() {
+    let (at_once, bit_by_bit) = (MemoryStore::new(), MemoryStore::new());
+    at_once.append(batch(&[
+        Act::new(0, "ana@example.com", "export", 1),
+        Act::new(4000, "ana@example.com", "export", 1),
+    ]));
+    evaluate(&at_once);
+    for second in [0, 4000] {
+        bit_by_bit.append(export(second));
+        evaluate(&bit_by_bit);
+    }
+    assert_eq!(entered(&at_once), entered(&bit_by_bit));
+    assert_eq!(entered(&at_once).len(), 1);
+    assert_eq!(listed(&at_once, false), listed(&bit_by_bit, false));
 }

@@ -336,8 +336,15 @@ impl Worker {
         for alert in self.gathered.alerts.values() {
             let quiet = self.quiet(&alert.policy);
             match alerts::write(self.store.as_ref(), &self.tenant, &mut commit, alert, quiet)? {
-                Some(New::Alert) => next.alerts += 1,
                 Some(New::Behavior) => noticed.push(alert),
+                Some(New::Crossed) => next.alerts += 1,
+                Some(New::Alert) => {
+                    next.alerts += 1;
+                    // Whether it is seen on its way to the line depends on how the log is cut.
+                    if behavior::has_line(alert) {
+                        noticed.push(alert);
+                    }
+                }
                 None => {}
             }
         }

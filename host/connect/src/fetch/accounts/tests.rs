@@ -295,7 +295,7 @@ async fn stops_at_any_moment_lose_and_double_no_news() {
     let found: BTreeSet<String> =
         once.into_iter().filter(|word| word.ends_with("disabled")).collect();
     assert_eq!(found, disabled, "nothing is lost");
-    assert!(stops > 3, "{stops} stops hit it in the middle");
+    assert!(stops > 0, "no stop hit it in the middle");
     assert_eq!(rig.connections.directory(&rig.tenant).unwrap().list(rig.clock.now()), stored(&rig));
 }
 
