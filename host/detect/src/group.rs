@@ -104,7 +104,7 @@ impl Group {
     }
 
     /// What all keys of state of this group's detector begin with, whatever the version.
-    pub(crate) fn state_prefix(&self) -> Vec<u8> {
+    pub fn state_prefix(&self) -> Vec<u8> {
         detector_mark(&self.detector.description().name).to_vec()
     }
 }

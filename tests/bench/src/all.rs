@@ -188,7 +188,7 @@ fn whole(parts: &Parts, folder: &Path, figures: &mut Figures) -> Result<()> {
             let each = |count: u64| count as f64 / parts.apps.events as f64;
             figures.insert("road_all_policies_alerts", driven.alerts as f64);
             figures.insert("road_all_policies_written_bytes", each(driven.written));
-            state(store.as_ref(), &data, figures)?;
+            state(store.as_ref(), &groups, &data, figures)?;
         }
         if cpu == driven.cpu {
             let names = ["road_all_read_ns", "road_all_join_ns", "road_all_commit_ns"];
@@ -313,7 +313,7 @@ fn written() -> Result<u64> {
 }
 
 /// What the state of all policies takes, divided by the people in the log.
-fn state(store: &dyn Store, data: &Path, figures: &mut Figures) -> Result<()> {
+fn state(store: &dyn Store, groups: &[Group], data: &Path, figures: &mut Figures) -> Result<()> {
     let tenant: TenantName = "bench".parse()?;
     let mut people = BTreeSet::new();
     let mut next = store.log_range(&tenant).start;
@@ -326,22 +326,20 @@ fn state(store: &dyn Store, data: &Path, figures: &mut Figures) -> Result<()> {
     }
     let users = people.len().max(1) as f64;
     let (mut keys, mut values, mut count) = (0_usize, 0_usize, 0_usize);
-    let mut by_detector: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    store.scan(
-        &tenant,
-        Table::State,
-        &ScanRange::prefix(Vec::new()),
-        false,
-        &mut |key, value| {
+    for (detector, [_, _, name]) in FIGURES {
+        let Some(group) = groups.iter().find(|group| group.name() == *detector) else { continue };
+        let mut bytes = 0;
+        let range = ScanRange::prefix(group.state_prefix());
+        store.scan(&tenant, Table::State, &range, false, &mut |key, value| {
             keys += key.len();
             values += value.len();
             count += 1;
-            let mut parts = key.split(|&byte| byte == 0);
-            let detector = parts.next().unwrap_or_default().to_vec();
-            *by_detector.entry(detector).or_default() += key.len() + value.len();
+            bytes += key.len() + value.len();
             true
-        },
-    )?;
+        })?;
+        anyhow::ensure!(bytes > 0, "`{detector}` has kept no state");
+        figures.insert(name, bytes as f64 / users);
+    }
     // What it takes on disk, once the journal was folded up; accounts, alerts and all else included.
     store.checkpoint()?;
     let mut snapshot = 0;
@@ -356,10 +354,6 @@ fn state(store: &dyn Store, data: &Path, figures: &mut Figures) -> Result<()> {
     figures.insert("state_bytes_per_user", (keys + values) as f64 / users);
     figures.insert("state_value_bytes_per_user", values as f64 / users);
     figures.insert("state_keys_per_user", count as f64 / users);
-    for (detector, [_, _, name]) in FIGURES {
-        let bytes = by_detector.get(detector.as_bytes()).copied().unwrap_or(0);
-        figures.insert(name, bytes as f64 / users);
-    }
     Ok(())
 }
 
