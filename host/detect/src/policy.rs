@@ -22,7 +22,6 @@ use crate::yaml::{self, Entry, Node, Value, Wrong};
 
 mod fields;
 
-use casbah_yaml::Excerpt;
 pub(crate) use fields::Fields;
 use fields::fields;
 
@@ -130,54 +129,7 @@ pub enum PolicyProblemKind {
 }
 
 /// One thing wrong with one policy file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyProblem {
-    /// What kind of thing.
-    pub kind: PolicyProblemKind,
-    /// The file.
-    pub file: String,
-    /// Line and column, both from 1; `None` when it is about the whole file.
-    pub place: Option<(usize, usize)>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The line and what to underline in it.
-    excerpt: Option<Excerpt>,
-}
-
-impl PolicyProblem {
-    fn whole(kind: PolicyProblemKind, file: &str, message: String, hint: &str) -> Self {
-        Self {
-            kind,
-            file: file.to_owned(),
-            place: None,
-            message,
-            hint: Some(hint.to_owned()),
-            excerpt: None,
-        }
-    }
-
-    fn at(kind: PolicyProblemKind, file: &str, text: &str, wrong: Wrong) -> Self {
-        let Wrong { span, message, hint } = wrong;
-        let span = span.within(text);
-        Self {
-            kind,
-            file: file.to_owned(),
-            place: Some((span.line, span.column)),
-            message,
-            hint,
-            excerpt: Excerpt::of(text, span),
-        }
-    }
-}
-
-impl fmt::Display for PolicyProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.map(|place| (place, self.excerpt.as_ref()));
-        casbah_yaml::show(f, &self.message, &self.file, place, self.hint.as_deref())
-    }
-}
+pub type PolicyProblem = casbah_yaml::Problem<PolicyProblemKind>;
 
 /// Everything that is wrong with a set of policy files; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,13 +146,7 @@ impl PolicyErrors {
 
 impl fmt::Display for PolicyErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n\n")?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
+        casbah_yaml::show_all(f, &self.problems)
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use casbah_yaml::{Excerpt, Wrong};
-
 /// Kind of an [`EnrichProblem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,57 +19,7 @@ pub enum EnrichProblemKind {
 }
 
 /// One thing wrong with one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnrichProblem {
-    /// What kind of thing.
-    pub kind: EnrichProblemKind,
-    /// The file.
-    pub file: String,
-    /// Line and column, both from 1; `None` when it is about the whole file.
-    pub place: Option<(usize, usize)>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    excerpt: Option<Excerpt>,
-}
-
-impl EnrichProblem {
-    pub(crate) fn whole(
-        kind: EnrichProblemKind,
-        file: &str,
-        message: impl Into<String>,
-        hint: &str,
-    ) -> Self {
-        Self {
-            kind,
-            file: file.to_owned(),
-            place: None,
-            message: message.into(),
-            hint: (!hint.is_empty()).then(|| hint.to_owned()),
-            excerpt: None,
-        }
-    }
-
-    pub(crate) fn at(kind: EnrichProblemKind, file: &str, text: &str, wrong: Wrong) -> Self {
-        let span = wrong.span.within(text);
-        Self {
-            kind,
-            file: file.to_owned(),
-            place: Some((span.line, span.column)),
-            message: wrong.message,
-            hint: wrong.hint,
-            excerpt: Excerpt::of(text, span),
-        }
-    }
-}
-
-impl fmt::Display for EnrichProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.map(|place| (place, self.excerpt.as_ref()));
-        casbah_yaml::show(f, &self.message, &self.file, place, self.hint.as_deref())
-    }
-}
+pub type EnrichProblem = casbah_yaml::Problem<EnrichProblemKind>;
 
 /// Everything that is wrong with what enrichment is fed from; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,13 +47,7 @@ impl From<EnrichProblem> for EnrichErrors {
 
 impl fmt::Display for EnrichErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n\n")?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
+        casbah_yaml::show_all(f, &self.problems)
     }
 }
 

@@ -6,11 +6,12 @@
 
 mod fields;
 mod place;
+mod problem;
 pub mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use fields::{Fields, duration};
-pub use place::{Excerpt, show};
+pub use problem::{Problem, show_all};
 pub use tree::{Entry, MAX_BYTES, Node, Span, Value, Wording, Wrong, parse};

@@ -6,7 +6,7 @@ use crate::tree::Span;
 
 /// A line of a file, cut to a width that fits a terminal and fit for one, and what is meant in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
+pub(crate) struct Excerpt {
     text: String,
     /// Column from 1, in characters.
     at: usize,
@@ -16,7 +16,7 @@ pub struct Excerpt {
 
 impl Excerpt {
     /// The line of a place; `None` when the text has no such line.
-    pub fn of(text: &str, span: Span) -> Option<Self> {
+    pub(crate) fn of(text: &str, span: Span) -> Option<Self> {
         const WIDTH: usize = 120;
         let line = text.lines().nth(span.line.checked_sub(1)?)?;
         let length = line.chars().count();
@@ -67,10 +67,7 @@ impl Span {
 
 /// Writes a message with the file, the place (line and column from 1) with its line where there is
 /// one, and the hint.
-///
-/// # Errors
-/// Those of the formatter.
-pub fn show(
+pub(crate) fn show(
     f: &mut fmt::Formatter<'_>,
     message: &str,
     file: &str,

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use crate::{Excerpt, Fields, Node, Span, Value, Wording, parse, show};
+use crate::place::{Excerpt, show};
+use crate::{Fields, Node, Span, Value, Wording, parse};
 
 const WORDING: Wording = Wording {
     one: "a note",

@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Evidence, Finding, StateKey};
+use casbah_plugin::state::{all_came, unreadable};
 use casbah_plugin::{Detector, export_detector};
 use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Rows, description, keys};
 
@@ -96,13 +97,7 @@ impl Detector for Activity {
     }
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
-        if states.len() != self.parts.len() {
-            return Err(format!(
-                "{} states were asked for, but {} came",
-                self.parts.len(),
-                states.len()
-            ));
-        }
+        all_came(self.parts.len(), states)?;
         let mut outcome = Outcome::default();
         let places = Places::of(&self.batch);
         for (index, rows) in &self.singles {
@@ -122,14 +117,8 @@ impl Detector for Activity {
                 outcome.changes.push((place as u32, after));
                 continue;
             }
-            let mut held = state::read(bytes, &rule).ok_or_else(|| {
-                format!(
-                    "state of policy {} can't be read: {} bytes that this version did not write\n\
-                     hint: rebuild the state by replaying the log",
-                    part.policy,
-                    bytes.len()
-                )
-            })?;
+            let mut held = state::read(bytes, &rule)
+                .ok_or_else(|| unreadable(&format!("state of policy {}", part.policy), bytes))?;
             for fired in rule.advance(&mut held, arrivals.iter().copied()) {
                 let (Some(first), Some(last)) = (fired.evidence.first(), fired.evidence.last())
                 else {

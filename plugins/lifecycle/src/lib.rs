@@ -19,7 +19,7 @@ use std::ops::Range;
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::table::ABSENT_INTEGER;
 use casbah_model::{Batch, Evidence, Finding, StateKey};
-use casbah_plugin::{Detector, export_detector};
+use casbah_plugin::{Detector, export_detector, state};
 use casbah_when::settings::window;
 use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Rows, description, keys};
 
@@ -110,13 +110,7 @@ impl Detector for Lifecycle {
     }
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
-        if states.len() != self.parts.len() {
-            return Err(format!(
-                "{} states were asked for, but {} came",
-                self.parts.len(),
-                states.len()
-            ));
-        }
+        state::all_came(self.parts.len(), states)?;
         let mut outcome = Outcome::default();
         let columns = Columns::of(&self.batch);
         for (place, (part, bytes)) in self.parts.iter().zip(states).enumerate() {
@@ -317,10 +311,5 @@ fn late(news: &[News], mark: &Mark, rule: &Rule) -> Option<Gone> {
 }
 
 fn unreadable(part: &Part, bytes: &[u8]) -> String {
-    format!(
-        "state of policy {} can't be read: {} bytes that this version did not write\n\
-         hint: rebuild the state by replaying the log",
-        part.policy,
-        bytes.len()
-    )
+    state::unreadable(&format!("state of policy {}", part.policy), bytes)
 }

@@ -20,7 +20,7 @@ use std::ops::Range;
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Finding, StateKey};
 use casbah_plugin::crowd::{self, Census, Crowd, Person};
-use casbah_plugin::state::{Reader, Writer};
+use casbah_plugin::state::{all_came, read_each, unreadable, write_each};
 use casbah_plugin::{Detector, export_detector};
 use casbah_when::duration::DAY;
 use casbah_when::settings::window;
@@ -171,22 +171,19 @@ impl Detector for Novelty {
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
         let (parts, populations) = (self.parts.len(), self.populations as usize);
-        if states.len() != parts + populations + self.values.len() {
-            return Err(format!(
-                "{} states were asked for, but {} came",
-                parts + populations + self.values.len(),
-                states.len()
-            ));
-        }
+        all_came(parts + populations + self.values.len(), states)?;
         let (habits, rest) = states.split_at(parts);
         let (populations, values) = rest.split_at(populations);
-        let mut others = Organization::read(populations, values)?;
+        let mut others = Organization {
+            populations: read_each(populations, VERSION, Census::read)?,
+            values: read_each(values, VERSION, Crowd::read)?,
+        };
         self.learn_of_all(&mut others);
         let mut outcome = Outcome::default();
         let places = Places::of(&self.batch);
         let mut together = Together::new();
         for (place, (part, bytes)) in self.parts.iter().zip(habits).enumerate() {
-            let mut held = Habits::read(bytes).ok_or_else(|| unreadable(bytes))?;
+            let mut held = Habits::read(bytes).ok_or_else(|| unreadable("a state", bytes))?;
             let findings = (&mut outcome.findings, &mut together);
             self.walk(part, &mut held, &others, &places, findings);
             let after = held.write();
@@ -197,7 +194,9 @@ impl Detector for Novelty {
         for (of, found) in together {
             outcome.findings.extend(self.finding_together(of, &found, &others));
         }
-        others.changes(parts as u32, &mut outcome.changes);
+        let (mut place, changes) = (parts as u32, &mut outcome.changes);
+        write_each(&others.populations, VERSION, Census::write, &mut place, changes);
+        write_each(&others.values, VERSION, Crowd::write, &mut place, changes);
         Ok(outcome)
     }
 }
@@ -210,70 +209,10 @@ fn own_key(kind: char, key: &str) -> String {
     format!("\u{1f}{kind}{key}")
 }
 
-fn unreadable(bytes: &[u8]) -> String {
-    format!(
-        "a state can't be read: {} bytes that this version did not write\n\
-         hint: rebuild the state by replaying the log",
-        bytes.len()
-    )
-}
-
 /// What is known of everybody, as far as a batch needs it; each with whether it has changed.
 struct Organization {
     populations: Vec<(Census, bool)>,
     values: Vec<(Crowd, bool)>,
-}
-
-impl Organization {
-    fn read(populations: &[Vec<u8>], values: &[Vec<u8>]) -> Result<Self, String> {
-        fn each<T: Default>(
-            states: &[Vec<u8>],
-            read: fn(&mut Reader<'_>) -> Option<T>,
-        ) -> Result<Vec<(T, bool)>, String> {
-            let one = |bytes: &Vec<u8>| {
-                if bytes.is_empty() {
-                    return Ok((T::default(), false));
-                }
-                let mut reader = Reader::new(bytes);
-                let version = reader.number();
-                let read = read(&mut reader);
-                read.filter(|_| version == Some(VERSION) && reader.is_empty())
-                    .map(|read| (read, false))
-                    .ok_or_else(|| unreadable(bytes))
-            };
-            states.iter().map(one).collect()
-        }
-        Ok(Self {
-            populations: each(populations, Census::read)?,
-            values: each(values, Crowd::read)?,
-        })
-    }
-
-    /// Adds what has changed; `place` is that of the first population.
-    fn changes(&self, place: u32, changes: &mut Vec<(u32, Vec<u8>)>) {
-        let writer = || {
-            let mut writer = Writer::new();
-            writer.number(VERSION);
-            writer
-        };
-        let mut place = place;
-        for (census, changed) in &self.populations {
-            if *changed {
-                let mut writer = writer();
-                census.write(&mut writer);
-                changes.push((place, writer.finish()));
-            }
-            place += 1;
-        }
-        for (crowd, changed) in &self.values {
-            if *changed {
-                let mut writer = writer();
-                crowd.write(&mut writer);
-                changes.push((place, writer.finish()));
-            }
-            place += 1;
-        }
-    }
 }
 
 /// A row as it is found, on its way to a finding: day, start of the window, cells of the group, value.

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Finding, StateKey};
-use casbah_plugin::state::{Reader, Writer};
+use casbah_plugin::state::{self, Reader, Writer};
 use casbah_plugin::{Detector, export_detector};
 use casbah_when::duration::DAY;
 use casbah_when::settings::window;
@@ -135,13 +135,7 @@ impl Detector for Reputation {
     }
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
-        if states.len() != self.asked.len() {
-            return Err(format!(
-                "{} states were asked for, but {} came",
-                self.asked.len(),
-                states.len()
-            ));
-        }
+        state::all_came(self.asked.len(), states)?;
         let mut outcome = Outcome::default();
         let places = Places::of(&self.batch);
         let people = Cells::column(&self.batch, "person");
@@ -292,10 +286,5 @@ fn write_clock(first: i64) -> Vec<u8> {
 }
 
 fn unreadable(asked: &Asked, bytes: &[u8]) -> String {
-    format!(
-        "state of policy {} can't be read: {} bytes that this version did not write\n\
-         hint: rebuild the state by replaying the log",
-        asked.policy,
-        bytes.len()
-    )
+    state::unreadable(&format!("state of policy {}", asked.policy), bytes)
 }

@@ -132,6 +132,70 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// As many states must come as were asked for.
+///
+/// # Errors
+/// The sentence for the operator.
+pub fn all_came(asked: usize, states: &[Vec<u8>]) -> Result<(), String> {
+    match states.len() {
+        came if came == asked => Ok(()),
+        came => Err(format!("{asked} states were asked for, but {came} came")),
+    }
+}
+
+/// The sentence for the operator about a state that can't be read; `what` is its beginning, such as
+/// `state of policy 3`.
+pub fn unreadable(what: &str, bytes: &[u8]) -> String {
+    format!(
+        "{what} can't be read: {} bytes that this version did not write\n\
+         hint: rebuild the state by replaying the log",
+        bytes.len()
+    )
+}
+
+/// Reads states that are a version and one thing each, or empty; none of them has changed yet.
+///
+/// # Errors
+/// The sentence for the operator about the first that is anything else.
+pub fn read_each<T: Default>(
+    states: &[Vec<u8>],
+    version: u64,
+    read: fn(&mut Reader<'_>) -> Option<T>,
+) -> Result<Vec<(T, bool)>, String> {
+    let one = |bytes: &Vec<u8>| {
+        if bytes.is_empty() {
+            return Ok((T::default(), false));
+        }
+        let mut reader = Reader::new(bytes);
+        let written = reader.number();
+        let read = read(&mut reader);
+        read.filter(|_| written == Some(version) && reader.is_empty())
+            .map(|read| (read, false))
+            .ok_or_else(|| unreadable("a state", bytes))
+    };
+    states.iter().map(one).collect()
+}
+
+/// Adds what has changed to `changes`, for [`read_each`] to read; `place` is that of the first among
+/// the states that were asked for, and of what follows the last afterwards.
+pub fn write_each<T>(
+    held: &[(T, bool)],
+    version: u64,
+    write: fn(&T, &mut Writer),
+    place: &mut u32,
+    changes: &mut Vec<(u32, Vec<u8>)>,
+) {
+    for (value, changed) in held {
+        if *changed {
+            let mut writer = Writer::new();
+            writer.number(version);
+            write(value, &mut writer);
+            changes.push((*place, writer.finish()));
+        }
+        *place += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ use std::ops::Range;
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Evidence, Finding, StateKey};
 use casbah_plugin::crowd::{self, Census, Crowd, Person};
-use casbah_plugin::state::{Reader, Writer};
+use casbah_plugin::state::{all_came, read_each, unreadable, write_each};
 use casbah_plugin::{Detector, export_detector};
 use casbah_when::duration::HOUR;
 use casbah_when::{Cells, Evaluation, Places, Plan, Rows, description, keys};
@@ -142,18 +142,12 @@ impl Detector for Travel {
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
         let parts = self.parts.len();
-        if states.len() != parts + self.censuses + self.crowds {
-            return Err(format!(
-                "{} states were asked for, but {} came",
-                parts + self.censuses + self.crowds,
-                states.len()
-            ));
-        }
+        all_came(parts + self.censuses + self.crowds, states)?;
         let (people, rest) = states.split_at(parts);
         let (censuses, crowds) = rest.split_at(self.censuses);
         let mut all = Organization {
-            censuses: read_each(censuses, Census::read)?,
-            crowds: read_each(crowds, Crowd::read)?,
+            censuses: read_each(censuses, VERSION, Census::read)?,
+            crowds: read_each(crowds, VERSION, Crowd::read)?,
             asked: vec![None; self.found.len()],
         };
         self.learn_of_all(&mut all);
@@ -164,7 +158,7 @@ impl Detector for Travel {
         for (at, (part, bytes)) in self.parts.iter().zip(people).enumerate() {
             let Some(policy) = self.policies.get(part.policy) else { continue };
             let mut person =
-                Traveller::read(bytes, policy.span).ok_or_else(|| unreadable(bytes))?;
+                Traveller::read(bytes, policy.span).ok_or_else(|| unreadable("a state", bytes))?;
             let findings = (&mut outcome.findings, &mut together);
             self.walk(part, policy, &mut person, &mut all, columns, findings);
             judge::forget(policy, &mut person);
@@ -174,9 +168,9 @@ impl Detector for Travel {
             }
         }
         outcome.findings.extend(together.into_values().filter_map(Together::finding));
-        let mut at = parts as u32;
-        write_each(&all.censuses, Census::write, &mut at, &mut outcome.changes);
-        write_each(&all.crowds, Crowd::write, &mut at, &mut outcome.changes);
+        let (mut at, changes) = (parts as u32, &mut outcome.changes);
+        write_each(&all.censuses, VERSION, Census::write, &mut at, changes);
+        write_each(&all.crowds, VERSION, Crowd::write, &mut at, changes);
         Ok(outcome)
     }
 }
@@ -268,49 +262,6 @@ struct Organization {
     crowds: Vec<(Crowd, bool)>,
     /// By place: in which span it was asked for last, and whether it was shared, and new to all.
     asked: Vec<Option<(i64, (bool, bool))>>,
-}
-
-fn unreadable(bytes: &[u8]) -> String {
-    format!(
-        "a state can't be read: {} bytes that this version did not write\n\
-         hint: rebuild the state by replaying the log",
-        bytes.len()
-    )
-}
-
-fn read_each<T: Default>(
-    states: &[Vec<u8>],
-    read: fn(&mut Reader<'_>) -> Option<T>,
-) -> Result<Vec<(T, bool)>, String> {
-    let one = |bytes: &Vec<u8>| {
-        if bytes.is_empty() {
-            return Ok((T::default(), false));
-        }
-        let mut reader = Reader::new(bytes);
-        let version = reader.number();
-        let read = read(&mut reader);
-        read.filter(|_| version == Some(VERSION) && reader.is_empty())
-            .map(|read| (read, false))
-            .ok_or_else(|| unreadable(bytes))
-    };
-    states.iter().map(one).collect()
-}
-
-fn write_each<T>(
-    held: &[(T, bool)],
-    write: fn(&T, &mut Writer),
-    at: &mut u32,
-    changes: &mut Vec<(u32, Vec<u8>)>,
-) {
-    for (value, changed) in held {
-        if *changed {
-            let mut writer = Writer::new();
-            writer.number(VERSION);
-            write(value, &mut writer);
-            changes.push((*at, writer.finish()));
-        }
-        *at += 1;
-    }
 }
 
 impl Organization {

@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Evidence, Finding, StateKey};
-use casbah_plugin::{Detector, export_detector};
+use casbah_plugin::{Detector, export_detector, state};
 use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Source, description, keys, settings};
 
 use crate::judge::{Asked, Judge};
@@ -133,9 +133,7 @@ impl Detector for Volume {
     }
 
     fn finish(&mut self, states: &[Vec<u8>]) -> Result<Outcome, String> {
-        if states.len() != self.asked {
-            return Err(format!("{} states were asked for, but {} came", self.asked, states.len()));
-        }
+        state::all_came(self.asked, states)?;
         let mut outcome = Outcome::default();
         for part in &self.parts {
             let Some(policy) = self.policies.get(part.policy) else { continue };
@@ -274,12 +272,7 @@ impl<'a> Evaluated<'a> {
     ) -> Result<Self, String> {
         let rule = &policy.rule;
         let unreadable = |what: &str, bytes: &[u8]| {
-            format!(
-                "state of a {what} of policy {} can't be read: {} bytes that this version did not write\n\
-                 hint: rebuild the state by replaying the log",
-                part.policy,
-                bytes.len()
-            )
+            state::unreadable(&format!("state of a {what} of policy {}", part.policy), bytes)
         };
         let mut states = states.iter().skip(part.states);
         let mut populations = Vec::with_capacity(part.populations.len());
