@@ -12,7 +12,7 @@ use std::path::Path;
 
 use casbah_model::time;
 use casbah_yaml::suggest::{self, shown};
-use casbah_yaml::{Excerpt, Fields, Span, Value, Wording};
+use casbah_yaml::{Fields, Span, Value, Wording};
 
 use super::history::Standing;
 use super::people::People;
@@ -46,26 +46,7 @@ pub enum FileErrorKind {
 }
 
 /// One thing wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileError {
-    /// What kind of thing.
-    pub kind: FileErrorKind,
-    /// What is wrong.
-    pub message: String,
-    /// Line and column, both from 1; `None` when it is about the whole file.
-    pub place: Option<(usize, usize)>,
-    /// What to do about it.
-    pub hint: Option<String>,
-    file: String,
-    excerpt: Option<Excerpt>,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.map(|place| (place, self.excerpt.as_ref()));
-        casbah_yaml::show(f, &self.message, &self.file, place, self.hint.as_deref())
-    }
-}
+pub type FileError = casbah_yaml::Problem<FileErrorKind>;
 
 /// Everything that is wrong with a file; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,35 +63,17 @@ impl FileErrors {
     }
 
     fn new(file: &str, text: &str, mut wrongs: Vec<Wrong>) -> Self {
-        wrongs.sort_by_key(|wrong| wrong.span.map(|span| (span.line, span.column)));
+        wrongs.sort_by_key(|(_, wrong)| (wrong.span.line, wrong.span.column));
         let more = wrongs.len().saturating_sub(MOST_ERRORS);
         wrongs.truncate(MOST_ERRORS);
-        let errors = wrongs
-            .into_iter()
-            .map(|wrong| {
-                let span = wrong.span.map(|span| span.within(text));
-                FileError {
-                    kind: wrong.kind,
-                    message: wrong.message,
-                    place: span.map(|span| (span.line, span.column)),
-                    hint: (!wrong.hint.is_empty()).then_some(wrong.hint),
-                    file: file.to_owned(),
-                    excerpt: span.and_then(|span| Excerpt::of(text, span)),
-                }
-            })
-            .collect();
-        Self { errors, more }
+        let error = |(kind, wrong)| FileError::at(kind, file, text, wrong);
+        Self { errors: wrongs.into_iter().map(error).collect(), more }
     }
 }
 
 impl fmt::Display for FileErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.errors.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n\n")?;
-            }
-            write!(f, "{error}")?;
-        }
+        casbah_yaml::show_all(f, &self.errors)?;
         match self.more {
             0 => Ok(()),
             1 => f.write_str("\n\nand 1 more"),
@@ -122,21 +85,17 @@ impl fmt::Display for FileErrors {
 impl std::error::Error for FileErrors {}
 
 /// Something wrong, before the line is looked up.
-#[derive(Debug)]
-struct Wrong {
-    kind: FileErrorKind,
-    span: Option<Span>,
-    message: String,
-    hint: String,
-}
+type Wrong = (FileErrorKind, casbah_yaml::Wrong);
 
+/// An empty hint is none.
 fn wrong(
     kind: FileErrorKind,
     span: Span,
     message: impl Into<String>,
     hint: impl Into<String>,
 ) -> Wrong {
-    Wrong { kind, span: Some(span), message: message.into(), hint: hint.into() }
+    let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+    (kind, casbah_yaml::Wrong { span, message: message.into(), hint })
 }
 
 /// A value as the file gives it.
@@ -250,9 +209,11 @@ impl PeopleFile {
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>, FileErrors> {
     let fail = |message: String, hint: &str| {
-        let hint = hint.to_owned();
-        let wrong = Wrong { kind: FileErrorKind::Read, span: None, message, hint };
-        FileErrors::new(&path.display().to_string(), "", vec![wrong])
+        let file = path.display().to_string();
+        FileErrors {
+            errors: vec![FileError::whole(FileErrorKind::Read, &file, message, hint)],
+            more: 0,
+        }
     };
     let unreadable = |error: std::io::Error| {
         fail(format!("the file can't be read: {error}"), "check the path and who may read it")
@@ -547,8 +508,7 @@ impl Table {
         let (text, root) = match casbah_yaml::parse(bytes, WORDING) {
             Ok(parsed) => parsed,
             Err((text, found)) => {
-                let hint = found.hint.unwrap_or_default();
-                self.wrongs.push(wrong(FileErrorKind::Syntax, found.span, found.message, hint));
+                self.wrongs.push((FileErrorKind::Syntax, found));
                 return text;
             }
         };
@@ -578,14 +538,7 @@ impl Table {
                 "begin with `people:`".to_owned(),
             ),
         }
-        for (kind, found) in fields.wrongs {
-            self.wrongs.push(wrong(
-                kind,
-                found.span,
-                found.message,
-                found.hint.unwrap_or_default(),
-            ));
-        }
+        self.wrongs.extend(fields.wrongs);
         for (app, account, person, span) in found {
             self.add(&app, &account, &person, span);
         }
