@@ -11,6 +11,7 @@
 
 pub mod activities;
 pub mod alerts;
+pub mod backtest;
 mod behavior;
 pub mod calibrate;
 mod error;

@@ -61,7 +61,16 @@ impl Offline {
     /// the detector is not asked again. It makes sense to go on with the next batch.
     pub fn feed(&mut self, batch: &Batch) -> Result<u64, DetectorError> {
         let first = self.next;
-        self.next += u64::from(batch.rows);
+        self.feed_at(batch, first).map(|()| first)
+    }
+
+    /// As [`Offline::feed`], for a batch that has its place in a log: `first` is the sequence number
+    /// of its first activity.
+    ///
+    /// # Errors
+    /// As [`Offline::feed`].
+    pub fn feed_at(&mut self, batch: &Batch, first: u64) -> Result<(), DetectorError> {
+        self.next = first + u64::from(batch.rows);
         let mut failed = None;
         for member in &mut self.members {
             // The parts still to do, the next one on top.
@@ -93,7 +102,7 @@ impl Offline {
                 }
             }
         }
-        failed.map_or(Ok(first), Err)
+        failed.map_or(Ok(()), Err)
     }
 
     /// How many activities could not be evaluated, counted once for every group.
