@@ -18,7 +18,6 @@
 //! # Ok::<(), entra_sim::Error>(())
 //! ```
 
-mod error;
 mod fault;
 mod people;
 mod render;
@@ -26,10 +25,9 @@ mod server;
 mod sign_in;
 mod world;
 
-pub use error::Error;
-pub use fault::{FAULTS, Fault, Setting};
+pub use casbah_sim::{Error, ErrorKind, When};
+pub use fault::{Fault, Setting};
 pub use people::{Change, Person, What, terminated};
 pub use server::{Account, Config, Counters, Live, PERMISSIONS, Sim};
 pub use sign_in::{APPS, Addresses, Incident};
-pub use smartsheet_sim::When;
 pub use world::{Plan, World};

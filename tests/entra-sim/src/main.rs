@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use entra_sim::{Addresses, Change, Config, FAULTS, Live, PERMISSIONS, Plan, Setting, Sim, World};
+use entra_sim::{Addresses, Change, Config, Fault, Live, PERMISSIONS, Plan, Setting, Sim, World};
 use serde_json::json;
 
 const AFTER: &str = "\
@@ -219,8 +219,8 @@ fn main() -> Result<()> {
 
 fn list_faults() -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for fault in FAULTS {
-        writeln!(out, "{:18}{}", fault.name, fault.meaning)?;
+    for &fault in Fault::ALL {
+        writeln!(out, "{:18}{}", fault.name(), casbah_sim::Fault::meaning(fault))?;
     }
     Ok(())
 }

@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use smartsheet_sim::random::mix;
+use casbah_sim::Error;
+use casbah_sim::random::mix;
 use smartsheet_sim::{Company, Role, User};
-
-use crate::error::Error;
 
 /// Somebody in the directory.
 #[derive(Clone, Debug)]
@@ -154,7 +153,7 @@ impl FromStr for Change {
     /// Reads `WHAT EMAIL [TIME]`, or `leave EMAIL DATE [TIME]`.
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || {
-            Error::new(format!(
+            Error::setting(format!(
                 "`{text}` is not a change\nhint: `disable ana@example.com` or `disable \
                  ana@example.com 2026-11-19T10:00:00Z`; also join, enable, delete, restore, purge, \
                  and `leave EMAIL DATE`"
@@ -288,7 +287,7 @@ impl Directory {
 
     fn known(&self, change: &Change) -> Result<usize, Error> {
         self.find(&change.email).ok_or_else(|| {
-            Error::new(format!(
+            Error::setting(format!(
                 "nobody in the directory has the address `{}`\nhint: GET /control/users lists everybody",
                 change.email
             ))

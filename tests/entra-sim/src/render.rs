@@ -1,7 +1,7 @@
 //! Users and sign-ins as Graph writes them.
 
+use casbah_sim::random::mix;
 use serde_json::{Map, Value, json};
-use smartsheet_sim::random::mix;
 use smartsheet_sim::text::time;
 
 use crate::people::{Person, State, There, guid};

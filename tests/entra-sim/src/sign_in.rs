@@ -1,7 +1,7 @@
 //! Who signs in to what, when and from where; and the incidents among it.
 
+use casbah_sim::random::{Random, mix};
 use serde::Serialize;
-use smartsheet_sim::random::{Random, mix};
 use smartsheet_sim::{Company, Role, User};
 
 use crate::people::{Directory, There};

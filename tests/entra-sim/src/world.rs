@@ -1,8 +1,8 @@
 //! The directory of a company and its sign-in log: what the server serves.
 
+use casbah_sim::Error;
 use smartsheet_sim::Company;
 
-use crate::error::Error;
 use crate::people::{Change, Directory, What, guid, terminated, usual};
 use crate::render;
 use crate::sign_in::{Addresses, History, Incident, history};

@@ -3,7 +3,7 @@
 //! Documents are not kept but made from their number whenever one is written out: a firm has
 //! hundreds of thousands.
 
-use smartsheet_sim::random::mix;
+use casbah_sim::random::mix;
 use smartsheet_sim::{Company, Role, User};
 
 /// The company and the ids that the app gave it.

@@ -3,7 +3,7 @@
 //!
 //! What would look like an incident is kept rare here: incidents are planted by `incident`.
 
-use smartsheet_sim::random::{Random, Weighted, mix};
+use casbah_sim::random::{Random, Weighted, mix};
 use smartsheet_sim::{Role, User};
 
 use crate::activity::{ACTIVITIES, Act, HOME, Log, OFFICE};

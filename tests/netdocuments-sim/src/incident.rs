@@ -1,8 +1,8 @@
 //! The incidents that are planted into the history, each with a label, and near misses.
 
+use casbah_sim::random::mix;
 use serde::Serialize;
 use smartsheet_sim::Role;
-use smartsheet_sim::random::mix;
 
 use crate::activity::{ELSEWHERE, HOME, OFFICE, find};
 use crate::history::{DAY, Historian};

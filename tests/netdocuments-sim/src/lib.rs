@@ -17,7 +17,6 @@
 //! ```
 
 mod activity;
-mod error;
 mod fault;
 mod firm;
 mod history;
@@ -27,8 +26,8 @@ mod server;
 mod world;
 
 pub use activity::Log;
-pub use error::Error;
-pub use fault::{Fault, Setting, When};
+pub use casbah_sim::{Error, ErrorKind, When};
+pub use fault::{Fault, Setting};
 pub use incident::{Addresses, Incident, Plant, What};
 pub use render::{Form, Shape};
 pub use server::{Config, Consent, Counters, Live, Sees, SignIn, Sim};

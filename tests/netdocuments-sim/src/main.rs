@@ -268,8 +268,8 @@ fn main() -> Result<()> {
 
 fn list_faults() -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for fault in Fault::ALL {
-        writeln!(out, "{:26}{}", fault.name(), fault.meaning())?;
+    for &fault in Fault::ALL {
+        writeln!(out, "{:26}{}", fault.name(), casbah_sim::Fault::meaning(fault))?;
     }
     Ok(())
 }

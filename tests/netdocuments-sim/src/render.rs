@@ -3,8 +3,8 @@
 //! What a record looks like depends on what it says and on nothing else, so that true repeats are
 //! equal to the byte.
 
+use casbah_sim::random::mix;
 use smartsheet_sim::Role;
-use smartsheet_sim::random::mix;
 use smartsheet_sim::text::{push_text, push_time};
 
 use crate::activity::{Act, ELSEWHERE, Log, Says};

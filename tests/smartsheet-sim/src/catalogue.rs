@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use crate::random::Weighted;
+use casbah_sim::random::Weighted;
 
 /// What an event was done to, by the first half of its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use casbah_sim::random::{Random, mix};
+
 use crate::catalogue::Class;
-use crate::random::{Random, mix};
 
 /// What somebody does in the company; it decides what they may do, how much and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

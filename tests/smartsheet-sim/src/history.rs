@@ -3,12 +3,13 @@
 //! People work in sessions by the rhythm of their day and week; services run around the clock. What
 //! would look like an incident is kept rare here: incidents are planted by `incident`, with labels.
 
+use casbah_sim::random::{Random, Weighted};
+
 use crate::catalogue::{Class, Kind, catalogue};
 use crate::company::{Company, Role};
 use crate::event::{
     API, Event, INTEGRATED, NO_TARGET, SOURCES, SYSTEM, SYSTEM_USERS, UNKNOWN, WEB, mark,
 };
-use crate::random::{Random, Weighted};
 
 const DAY: i64 = 86_400_000;
 /// From so many days on a history is long enough for what can only be told from what is usual.
@@ -291,7 +292,7 @@ impl<'a> Historian<'a> {
     /// What an actor does things to: mostly the same few, each of them their own.
     fn object(&mut self, actor: u32, kind: &Kind) -> u32 {
         let favourite = self.random.exponential(9.0) as u64;
-        let hash = crate::random::mix(u64::from(actor) * 31 + kind.class as u64, favourite);
+        let hash = casbah_sim::random::mix(u64::from(actor) * 31 + kind.class as u64, favourite);
         let count = match kind.class {
             Class::Account => 1,
             Class::User => self.company.users.len(),

@@ -3,13 +3,13 @@
 //! Near misses are planted too: busy but harmless, and labelled so. What a policy finds beyond the
 //! incidents is a false alarm or a find of its own, and the label list says which.
 
+use casbah_sim::random::mix;
 use serde::Serialize;
 
 use crate::catalogue::{Class, catalogue};
 use crate::company::{Company, Role};
 use crate::event::{ANONYMOUS, API, Event, NO_TARGET, SYSTEM, SYSTEM_USERS, WEB, mark};
 use crate::history::{Historian, LONG};
-use crate::random::mix;
 
 /// Something that a monitor should notice, or, when `benign`, should not.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]

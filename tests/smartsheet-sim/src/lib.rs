@@ -17,20 +17,18 @@
 
 mod catalogue;
 mod company;
-mod error;
 mod event;
 mod fault;
 mod history;
 mod incident;
-pub mod random;
 mod render;
 mod server;
 pub mod text;
 mod world;
 
+pub use casbah_sim::{Error, ErrorKind, When};
 pub use company::{Company, DOMAIN, Group, PARTNERS, Plan, Role, User};
-pub use error::{Error, ErrorKind};
-pub use fault::{Fault, Setting, When};
+pub use fault::{Fault, Setting};
 pub use incident::Incident;
 pub use server::{
     Config, Consent, Counters, Counting, Live, PersonalToken, Pkce, Rate, SignIn, Sim, Usage,

@@ -250,8 +250,8 @@ fn main() -> Result<()> {
 
 fn list_faults() -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for fault in Fault::ALL {
-        writeln!(out, "{:24}{}", fault.name(), fault.meaning())?;
+    for &fault in Fault::ALL {
+        writeln!(out, "{:24}{}", fault.name(), casbah_sim::Fault::meaning(fault))?;
     }
     Ok(())
 }

@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use casbah_sim::random::mix;
 
 use crate::catalogue::{Class, Detail, Kind, catalogue};
 use crate::company::{Company, Role, User, object_id};
 use crate::event::{Event, GROUP_TARGET, NO_TARGET, SOURCES, SYSTEM, SYSTEM_USERS, WEB, mark};
-use crate::random::mix;
 use crate::text::{Members, push_number, push_text, push_time};
 
 const OUTSIDE: &[&str] = &["j.doe.private@mailbox.example", "drop@litware.example"];

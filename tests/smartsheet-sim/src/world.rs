@@ -5,12 +5,13 @@
 
 use std::collections::HashSet;
 
+use casbah_sim::random::mix;
+
 use crate::catalogue::catalogue;
 use crate::company::{Company, Plan};
 use crate::event::{Event, SYSTEM, SYSTEM_USERS};
 use crate::history::Historian;
 use crate::incident::{Incident, Planted, plant};
-use crate::random::mix;
 use crate::render::{Writer, event_id};
 
 /// A company and its history.

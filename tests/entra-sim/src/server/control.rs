@@ -5,13 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::Method;
+use casbah_sim::{Error, lines};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::query::Parameters;
 use super::{Shared, lock};
-use crate::error::Error;
-use crate::fault::Setting;
 use crate::people::Change;
 
 /// Answers a request below `/control/`.
@@ -38,9 +37,9 @@ pub(super) fn control(
                 shared.advance(ms);
                 answer(Ok(()))
             }
-            None => answer(Err(Error::new("advance is a number of milliseconds"))),
+            None => answer(Err(Error::setting("advance is a number of milliseconds"))),
         },
-        "faults" if post => answer(set_faults(shared, body)),
+        "faults" if post => answer(lock(&shared.faults).set_lines(body)),
         "faults" if method == Method::DELETE => {
             lock(&shared.faults).clear();
             answer(Ok(()))
@@ -91,20 +90,7 @@ fn changes(shared: &Shared) -> Answer {
     Answer::value(&Value::Array(list.collect()))
 }
 
-fn lines<T: std::str::FromStr<Err = Error>>(body: &[u8]) -> Result<Vec<T>, Error> {
-    let text = String::from_utf8_lossy(body);
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::parse).collect()
-}
-
 /// One change a line, as on the command line.
 fn change(shared: &Shared, body: &[u8]) -> Result<(), Error> {
     lines::<Change>(body)?.iter().try_for_each(|change| shared.change(change))
-}
-
-/// One fault a line, as on the command line.
-fn set_faults(shared: &Shared, body: &[u8]) -> Result<(), Error> {
-    let settings = lines::<Setting>(body)?;
-    let mut faults = lock(&shared.faults);
-    settings.into_iter().for_each(|setting| faults.set(setting));
-    Ok(())
 }

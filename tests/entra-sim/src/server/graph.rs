@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::query::{Filter, Link, Parameters, list};
 use super::{Shared, lock};
-use crate::fault;
+use crate::fault::Fault;
 use crate::people::{Person, State, There, guid};
 use crate::render;
 
@@ -177,11 +177,11 @@ impl Call<'_> {
             touched.filter_map(|at| Some((at, *states.get(at)?))).collect()
         };
         let next = Link { from: to, to: None, skip: 0, now: self.now, ..link.clone() };
-        let unknown = self.shared.fault(fault::NULL_STATE).is_some();
+        let unknown = self.shared.fault(Fault::NullState).is_some();
         let mut piece = self.piece(&all, link.clone(), |(at, state), select| {
             self.changed(*at, state, select, unknown)
         });
-        if let Some(most) = self.shared.fault(fault::REPEATS) {
+        if let Some(most) = self.shared.fault(Fault::Repeats) {
             let before = all.iter().take(link.skip).rev().take(usize::try_from(most).unwrap_or(0));
             let again: Vec<Value> = before
                 .filter_map(|(at, state)| self.changed(*at, state, &link.query, unknown))
@@ -407,10 +407,10 @@ impl Call<'_> {
             Answer::error(410, "syncStateNotFound", "The state of the synchronization is lost.")
                 .with(header::LOCATION, format!("{}?$deltatoken=", self.address(list)))
         };
-        if self.shared.fault(fault::RESYNC).is_some() {
+        if self.shared.fault(Fault::Resync).is_some() {
             return Err(gone());
         }
-        if self.shared.fault(fault::STATE_LOST).is_some() {
+        if self.shared.fault(Fault::StateLost).is_some() {
             return Err(Answer::error(
                 400,
                 "SyncStateNotFound",
@@ -441,7 +441,7 @@ impl Call<'_> {
         link: Link,
         write: impl Fn(&T, &[String]) -> Option<Value>,
     ) -> Piece {
-        if self.shared.fault(fault::EMPTY_PAGE).is_some() {
+        if self.shared.fault(Fault::EmptyPage).is_some() {
             return Piece { items: Vec::new(), more: Some(link) };
         }
         let items = all
@@ -460,7 +460,7 @@ impl Call<'_> {
     }
 
     fn go_on(&self, list: &str, token: &str, link: &Link) -> String {
-        if self.shared.fault(fault::EVIL_LINK).is_some() {
+        if self.shared.fault(Fault::EvilLink).is_some() {
             return format!(
                 "https://graph.evil.example/{}/{list}?{token}={}",
                 self.version,

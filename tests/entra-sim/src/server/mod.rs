@@ -20,6 +20,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response, header, request};
+use casbah_sim::Error;
 use serde::Serialize;
 use smartsheet_sim::{Wire, WireListener};
 use tokio::sync::oneshot;
@@ -28,8 +29,7 @@ use self::answer::Answer;
 use self::graph::Call;
 use self::query::Parameters;
 use self::token::Book;
-use crate::error::Error;
-use crate::fault::{self, Faults, Setting};
+use crate::fault::{Fault, Faults, Setting};
 use crate::people::{Change, Directory, There};
 use crate::world::World;
 
@@ -189,13 +189,13 @@ impl Sim {
     /// When the address is not on loopback or taken, or when threads can't be started.
     pub fn start(config: Config) -> Result<Self, Error> {
         if !config.listen.ip().is_loopback() {
-            return Err(Error::new(format!(
+            return Err(Error::setting(format!(
                 "`{}` is not on this machine\nhint: the simulator listens on loopback only",
                 config.listen
             )));
         }
         let cannot = |error: std::io::Error| {
-            Error::new(format!(
+            Error::setting(format!(
                 "cannot listen on `{}`: {error}\nhint: port 0 takes any that is free",
                 config.listen
             ))
@@ -204,7 +204,7 @@ impl Sim {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        let threads = |error| Error::new(format!("cannot start the server's threads: {error}"));
+        let threads = |error| Error::setting(format!("cannot start the server's threads: {error}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("entra-sim")
@@ -398,7 +398,7 @@ impl Shared {
 
     fn counters(&self) -> Counters {
         let mut counters = lock(&self.counters).clone();
-        counters.faults.clone_from(&lock(&self.faults).happened);
+        counters.faults = lock(&self.faults).happened();
         counters
     }
 
@@ -406,7 +406,7 @@ impl Shared {
         change(&mut lock(&self.counters));
     }
 
-    pub(crate) fn fault(&self, fault: &'static str) -> Option<u64> {
+    pub(crate) fn fault(&self, fault: Fault) -> Option<u64> {
         lock(&self.faults).draw(fault)
     }
 
@@ -428,43 +428,43 @@ impl Shared {
 
     /// Faults that take the place of an answer.
     fn instead(&self, token: &str, wire: &Wire) -> Option<Answer> {
-        if self.fault(fault::RESET).is_some() {
+        if self.fault(Fault::Reset).is_some() {
             wire.reset();
             return Some(Answer::html(500, "Reset"));
         }
-        if self.fault(fault::HTML_200).is_some() {
+        if self.fault(Fault::Html200).is_some() {
             return Some(Answer::html(200, "Please wait"));
         }
-        if self.fault(fault::HTML_502).is_some() {
+        if self.fault(Fault::Html502).is_some() {
             return Some(Answer::html(502, "502 Bad Gateway"));
         }
-        if self.fault(fault::HTML_403).is_some() {
+        if self.fault(Fault::Html403).is_some() {
             return Some(Answer::error(403, "UnknownError", &answer::page("Access denied")));
         }
-        if let Some(ms) = self.fault(fault::THROTTLED) {
+        if let Some(ms) = self.fault(Fault::Throttled) {
             return Some(graph::throttled(Some(i64::try_from(ms).unwrap_or(0))));
         }
-        if self.fault(fault::THROTTLED_SILENT).is_some() {
+        if self.fault(Fault::ThrottledSilent).is_some() {
             return Some(graph::throttled(None));
         }
-        if let Some(seconds) = self.fault(fault::UNAVAILABLE) {
+        if let Some(seconds) = self.fault(Fault::Unavailable) {
             let answer = Answer::error(503, "serviceNotAvailable", "The service is not available.");
             return Some(answer.with(header::RETRY_AFTER, seconds.to_string()));
         }
-        if self.fault(fault::INTERNAL).is_some() {
+        if self.fault(Fault::Internal).is_some() {
             return Some(Answer::odd_error(500, "generalException"));
         }
-        if self.fault(fault::TOKEN_EXPIRED).is_some() {
+        if self.fault(Fault::TokenExpired).is_some() {
             lock(&self.book).kill(token);
             return Some(unauthorized());
         }
-        if self.fault(fault::CLAIMS).is_some() {
+        if self.fault(Fault::Claims).is_some() {
             lock(&self.book).kill(token);
             let challenge = "Bearer realm=\"\", error=\"insufficient_claims\", claims=\"eyJhY2Nlc3NfdG9rZW4iOnt9fQ==\"";
             let answer = Answer::error(403, "accessDenied", "Continuous access evaluation.");
             return Some(answer.with(header::WWW_AUTHENTICATE, challenge.to_owned()));
         }
-        self.fault(fault::DENIED).map(|_| graph::denied())
+        self.fault(Fault::Denied).map(|_| graph::denied())
     }
 }
 
@@ -493,10 +493,10 @@ async fn serve(
     });
     if !path.ends_with("/token") {
         let about = answer.body.len();
-        if let Some(over) = shared.fault(fault::SLOW_BODY) {
+        if let Some(over) = shared.fault(Fault::SlowBody) {
             wire.slow(about + 200, Duration::from_millis(over));
         }
-        if shared.fault(fault::CUT_BODY).is_some() {
+        if shared.fault(Fault::CutBody).is_some() {
             wire.cut_after(200 + about / 4);
         }
     }
@@ -560,10 +560,10 @@ async fn token(
     tenant: &str,
     given: &Parameters,
 ) -> Answer {
-    if let Some(ms) = shared.fault(fault::TOKEN_SLOW) {
+    if let Some(ms) = shared.fault(Fault::TokenSlow) {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
-    if shared.fault(fault::TOKEN_BUSY).is_some() {
+    if shared.fault(Fault::TokenBusy).is_some() {
         return Answer::refusal(
             503,
             "temporarily_unavailable",
@@ -571,7 +571,7 @@ async fn token(
             "The service is temporarily unavailable.",
         );
     }
-    if shared.fault(fault::TOKEN_HTML).is_some() {
+    if shared.fault(Fault::TokenHtml).is_some() {
         return Answer::html(200, "Please sign in");
     }
     let now = shared.now();

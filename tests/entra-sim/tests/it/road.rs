@@ -5,10 +5,10 @@ use std::time::Duration;
 use casbah_connect::connection::State;
 use casbah_connect::fetch::Ended;
 use casbah_connect::stop;
+use casbah_sim::random::Random;
 use entra_sim::Config;
 use insta::assert_snapshot;
 use serde_json::json;
-use smartsheet_sim::random::Random;
 
 use crate::kit::{Kit, config};
 

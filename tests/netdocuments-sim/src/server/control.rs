@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::parameters::Parameters;
 use super::{Shared, lock};
-use crate::fault::Setting;
 use crate::render::Form;
 
 /// Answers a request below `/control/`.
@@ -87,15 +86,8 @@ fn users(shared: &Shared) -> Answer {
 
 /// One fault a line, as on the command line.
 fn set_faults(shared: &Shared, body: &[u8]) -> Answer {
-    let text = String::from_utf8_lossy(body);
-    let read: Result<Vec<Setting>, _> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::parse).collect();
-    match read {
-        Ok(settings) => {
-            let mut faults = lock(&shared.faults);
-            settings.into_iter().for_each(|setting| faults.set(setting));
-            Answer::value(&json!({"message": "done"}))
-        }
+    match lock(&shared.faults).set_lines(body) {
+        Ok(()) => Answer::value(&json!({"message": "done"})),
         Err(error) => wrong(&error.to_string()),
     }
 }

@@ -127,7 +127,7 @@ pub(crate) fn places(world: &World, ask: &Ask, twist: &Twist, now: i64, known: i
     };
     let mut places = world.window(ask.log, from.max(now - RETENTION), to, known);
     if let Some(seed) = twist.disorder {
-        places.sort_by_key(|&at| smartsheet_sim::random::mix(seed, u64::from(at)));
+        places.sort_by_key(|&at| casbah_sim::random::mix(seed, u64::from(at)));
     }
     places
 }

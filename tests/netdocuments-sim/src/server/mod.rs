@@ -21,6 +21,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, Response, header, request};
+use casbah_sim::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 use smartsheet_sim::{Role, User, Wire, WireListener};
@@ -31,7 +32,6 @@ use self::log::{Ask, Twist};
 use self::oauth::{Asked, Book, Caller, Done, Who};
 pub use self::oauth::{Consent, SignIn};
 use self::parameters::Parameters;
-use crate::error::Error;
 use crate::fault::{Fault, Faults, Setting};
 use crate::firm::Firm;
 use crate::history::DAY;
@@ -159,19 +159,19 @@ impl Sim {
     /// settings name a user or a region that does not exist.
     pub fn start(config: Config) -> Result<Self, Error> {
         if !config.listen.ip().is_loopback() {
-            return Err(Error::new(format!(
+            return Err(Error::setting(format!(
                 "`{}` is not on this machine\nhint: the simulator listens on loopback only",
                 config.listen
             )));
         }
         let listen = config.listen;
         let cannot_listen = |error: std::io::Error| {
-            Error::new(format!(
+            Error::setting(format!(
                 "cannot listen on `{listen}`: {error}\nhint: port 0 takes any that is free"
             ))
         };
         let cannot_start = |error: std::io::Error| {
-            Error::new(format!("cannot start the server's threads: {error}"))
+            Error::setting(format!("cannot start the server's threads: {error}"))
         };
         let listener = std::net::TcpListener::bind(listen).map_err(cannot_listen)?;
         listener.set_nonblocking(true).map_err(cannot_listen)?;
@@ -296,7 +296,7 @@ impl Shared {
                 config.region,
                 REGIONS.join(", ")
             );
-            return Err(Error::new(message));
+            return Err(Error::setting(message));
         }
         let users = &config.world.company().users;
         let sign_in_user = match &config.sign_in.user {
@@ -305,7 +305,7 @@ impl Shared {
                 .iter()
                 .position(|user| user.email.eq_ignore_ascii_case(email))
                 .ok_or_else(|| {
-                    Error::new(format!(
+                    Error::setting(format!(
                         "nobody has the address `{email}`\nhint: GET /control/users lists everybody"
                     ))
                 })? as u32,
@@ -332,8 +332,7 @@ impl Shared {
 
     fn counters(&self) -> Counters {
         let mut counters = lock(&self.counters).clone();
-        let happened = &lock(&self.faults).happened;
-        counters.faults = happened.iter().map(|(fault, count)| (fault.name(), *count)).collect();
+        counters.faults = lock(&self.faults).happened();
         counters
     }
 

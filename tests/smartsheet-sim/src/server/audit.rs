@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use casbah_sim::random::mix;
 use jiff::Timestamp;
 
 use super::answer::Answer;
 use super::parameters::Parameters;
 use crate::fault::{Fault, Faults};
-use crate::random::mix;
 use crate::text::push_text;
 use crate::world::World;
 

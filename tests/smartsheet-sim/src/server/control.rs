@@ -3,13 +3,13 @@
 //! It is not part of the app. There is no lock on it but loopback.
 
 use axum::http::Method;
+use casbah_sim::When;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::oauth::Book;
 use super::parameters::Parameters;
 use super::{Shared, lock};
-use crate::fault::{Setting, When};
 
 /// Answers a request below `/control/`.
 pub(super) fn control(
@@ -125,15 +125,8 @@ fn release(shared: &Shared, given: &Parameters, body: &[u8]) -> Answer {
 
 /// One fault a line, as on the command line.
 fn set_faults(shared: &Shared, body: &[u8]) -> Answer {
-    let text = String::from_utf8_lossy(body);
-    let read: Result<Vec<Setting>, _> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::parse).collect();
-    match read {
-        Ok(settings) => {
-            let mut faults = lock(&shared.faults);
-            settings.into_iter().for_each(|setting| faults.set(setting));
-            Answer::success()
-        }
+    match lock(&shared.faults).set_lines(body) {
+        Ok(()) => Answer::success(),
         Err(error) => Answer::error(400, 1018, &error.to_string()),
     }
 }

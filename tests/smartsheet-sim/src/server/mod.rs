@@ -24,6 +24,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, Response, header, request};
+use casbah_sim::{Error, ErrorKind};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -36,7 +37,6 @@ use self::oauth::{Book, Caller, Done, Refused, SCOPES};
 pub use self::oauth::{Consent, Pkce, SignIn, hash_of};
 use self::parameters::Parameters;
 pub use self::wire::{Wire, WireListener, WireStream};
-use crate::error::{Error, ErrorKind};
 use crate::fault::{Fault, Faults, Setting};
 use crate::world::World;
 
@@ -385,8 +385,7 @@ impl Shared {
 
     fn counters(&self) -> Counters {
         let mut counters = lock(&self.counters).clone();
-        let happened = &lock(&self.faults).happened;
-        counters.faults = happened.iter().map(|(fault, count)| (fault.name(), *count)).collect();
+        counters.faults = lock(&self.faults).happened();
         counters
     }
 
