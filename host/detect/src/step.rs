@@ -129,5 +129,9 @@ fn alert(group: &Group, tenant: &TenantName, finding: Finding) -> Option<Alert> 
         details: finding.details,
         state: AlertState::Open,
         behavior: finding.behavior,
+        description: String::new(),
+        respond: Vec::new(),
+        shadow: false,
+        held_back: false,
     })
 }

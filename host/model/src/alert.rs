@@ -97,6 +97,20 @@ pub struct Alert {
     /// never shown as an alert.
     #[serde(default)]
     pub behavior: bool,
+    /// What it means and what to do, for people; may be empty.
+    #[serde(default)]
+    pub description: String,
+    /// Names of the responses that its policy wants.
+    #[serde(default)]
+    pub respond: Vec<String>,
+    /// Whether a candidate made it that runs beside the policies in force: it is compared with theirs,
+    /// and never shown as an alert.
+    #[serde(default)]
+    pub shadow: bool,
+    /// Whether it came after its policy's limit for the day: it is kept and counted, and listed only
+    /// where it is asked for.
+    #[serde(default)]
+    pub held_back: bool,
 }
 
 /// What people made of an alert.

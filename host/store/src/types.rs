@@ -84,6 +84,12 @@ tables! {
     Meta = 12 "meta",
     /// Behaviors by time: alert records that have not crossed the alerting line.
     BehaviorIndex = 13 "behavior-index",
+    /// Alerts of candidates that run in shadow, by policy and time.
+    ShadowIndex = 14 "shadow-index",
+    /// Alerts beyond the limit of their policy and day, by time.
+    HeldBackIndex = 15 "held-back-index",
+    /// Revisions of policies: their texts, and from when to when they were in force.
+    PolicyHistory = 16 "policy-history",
 }
 
 impl Table {
