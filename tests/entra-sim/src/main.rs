@@ -1,12 +1,13 @@
 //! `entra-sim`: the simulated Entra ID as a process of its own, and its sign-in log as a file.
 
-use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use casbah_sim::process::{Stop, create, list_faults, talk, write_json};
+use casbah_sim::read_time;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use entra_sim::{Addresses, Change, Config, Fault, Live, PERMISSIONS, Plan, Setting, Sim, World};
 use serde_json::json;
@@ -50,7 +51,7 @@ struct PlanArgs {
     #[arg(long, default_value_t = 7)]
     days: u32,
     /// When the history ends: a time such as 2026-11-20T12:00:00Z, `now`, or `now+30m`.
-    #[arg(long, default_value = "now", value_parser = read_end)]
+    #[arg(long, default_value = "now", value_parser = read_time)]
     end: i64,
     /// Plant no incidents, and let nobody come and go.
     #[arg(long)]
@@ -64,7 +65,7 @@ struct PlanArgs {
     #[arg(long)]
     terminated: Option<String>,
     /// When that is, in the form of `--end`.
-    #[arg(long, value_parser = read_end)]
+    #[arg(long, value_parser = read_time)]
     terminated_at: Option<i64>,
     /// An address at work, by time zone from west to east, round and round; may be repeated.
     #[arg(long = "office", value_name = "ADDRESS")]
@@ -179,60 +180,17 @@ struct WriteOut {
     incidents: Option<PathBuf>,
 }
 
-fn read_end(text: &str) -> Result<i64, String> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = since.map_err(|_| "the clock stands before 1970")?.as_secs() as i64 * 1000;
-    let wrong =
-        || format!("`{text}` is not a time\nhint: 2026-11-20T12:00:00Z, now, now-2h or now+30m");
-    let Some(rest) = text.strip_prefix("now") else {
-        return text
-            .parse::<jiff::Timestamp>()
-            .map(|time| time.as_millisecond())
-            .map_err(|_| wrong());
-    };
-    if rest.is_empty() {
-        return Ok(now);
-    }
-    let sign = match rest.get(..1) {
-        Some("+") => 1,
-        Some("-") => -1,
-        _ => return Err(wrong()),
-    };
-    let rest = rest.get(1..).unwrap_or_default();
-    let (number, unit) = match (rest.strip_suffix('m'), rest.strip_suffix('h')) {
-        (Some(number), _) => (number, 60_000),
-        (_, Some(number)) => (number, 3_600_000),
-        _ => return Err(wrong()),
-    };
-    let number: u32 = number.parse().map_err(|_| wrong())?;
-    Ok(now + sign * i64::from(number) * unit)
-}
-
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Write(write)) => write.run(),
-        Some(Command::Faults) => list_faults(),
+        Some(Command::Faults) => Ok(list_faults::<Fault>()?),
         None => cli.serve.run(),
     }
 }
 
-fn list_faults() -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    for &fault in Fault::ALL {
-        writeln!(out, "{:18}{}", fault.name(), casbah_sim::Fault::meaning(fault))?;
-    }
-    Ok(())
-}
-
-fn talk(text: &str) {
-    // When nobody reads what we say there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 impl Serve {
     fn run(self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let world = Arc::new(World::new(&self.plan.plan())?);
         talk(&format!(
             "{}: {} people, {} sign-ins",
@@ -244,7 +202,7 @@ impl Serve {
         let config = self.config(Arc::clone(&world))?;
         let client = config.client_id.clone();
         // Signals are caught before anybody can learn that we are here.
-        let stop = runtime.block_on(async { stop_signal() })?;
+        let stop = Stop::catch()?;
         let sim = Sim::start(config)?;
         let line = json!({
             "address": sim.address().to_string(),
@@ -253,13 +211,7 @@ impl Serve {
             "tenant": world.tenant(),
             "client": client,
         });
-        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?;
-        if let Some(path) = port_file {
-            write_port(&path, sim.address().port())?;
-        }
-        runtime.block_on(stop);
-        talk("stopped");
-        Ok(())
+        Ok(stop.wait(&line, sim.address(), port_file.as_deref())?)
     }
 
     fn config(self, world: Arc<World>) -> Result<Config> {
@@ -289,43 +241,15 @@ impl Serve {
     }
 }
 
-/// Written aside and renamed, so that who waits for the file never reads half a number.
-fn write_port(path: &Path, port: u16) -> Result<()> {
-    let aside = path.with_extension("part");
-    fs::write(&aside, port.to_string())
-        .and_then(|()| fs::rename(&aside, path))
-        .with_context(|| format!("cannot write the port to `{}`", path.display()))
-}
-
-/// Resolves when the process is asked to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 impl WriteOut {
     fn run(self) -> Result<()> {
         let world = World::new(&self.plan.plan())?;
         let name = self.out.display().to_string();
-        let mut out: Box<dyn Write> = match name.as_str() {
-            "-" => Box::new(std::io::stdout().lock()),
-            _ => Box::new(std::io::BufWriter::new(
-                fs::File::create(&self.out).with_context(|| format!("cannot create `{name}`"))?,
-            )),
-        };
+        let mut out = create(&self.out)?;
         let count =
             self.records(&world, &mut out).with_context(|| format!("cannot write to `{name}`"))?;
         if let Some(path) = &self.incidents {
-            let text = serde_json::to_string_pretty(world.incidents())?;
-            fs::write(path, text + "\n")
-                .with_context(|| format!("cannot write to `{}`", path.display()))?;
+            write_json(path, world.incidents())?;
         }
         talk(&format!("{count} sign-ins written to {name}"));
         Ok(())

@@ -1,12 +1,13 @@
 //! `netdocuments-sim`: the simulated NetDocuments as a process of its own, and its logs as files.
 
-use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use casbah_sim::process::{Stop, create, list_faults, talk, write_json};
+use casbah_sim::read_end;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netdocuments_sim::{
     Addresses, Config, Consent, Fault, Form, Live, Log, Plan, Plant, Sees, Setting, Shape, SignIn,
@@ -236,52 +237,17 @@ enum FormArg {
     Xml,
 }
 
-fn read_end(text: &str) -> Result<i64, String> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = since.map_err(|_| "the clock stands before 1970")?.as_secs() as i64 * 1000;
-    let Some(rest) = text.strip_prefix("now") else {
-        return text.parse::<jiff::Timestamp>().map(|time| time.as_millisecond()).map_err(|_| {
-            format!("`{text}` is not a time\nhint: 2026-11-20T12:00:00Z, now, now+30m or now+2h")
-        });
-    };
-    if rest.is_empty() {
-        return Ok(now);
-    }
-    let minutes = rest.strip_prefix('+').and_then(|rest| match rest.strip_suffix('m') {
-        Some(minutes) => minutes.parse::<i64>().ok(),
-        None => rest.strip_suffix('h')?.parse::<i64>().ok()?.checked_mul(60),
-    });
-    match minutes {
-        Some(minutes) => Ok(now + minutes * 60_000),
-        None => Err(format!("`{text}` is not a time\nhint: now+30m or now+2h")),
-    }
-}
-
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Write(write)) => write.run(),
-        Some(Command::Faults) => list_faults(),
+        Some(Command::Faults) => Ok(list_faults::<Fault>()?),
         None => cli.serve.run(),
     }
 }
 
-fn list_faults() -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    for &fault in Fault::ALL {
-        writeln!(out, "{:26}{}", fault.name(), casbah_sim::Fault::meaning(fault))?;
-    }
-    Ok(())
-}
-
-fn talk(text: &str) {
-    // When nobody reads what we say there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 impl Serve {
     fn run(self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let world = Arc::new(World::new(&self.plan.plan()));
         talk(&format!(
             "{}: {} users, {} acts",
@@ -292,7 +258,7 @@ impl Serve {
         let port_file = self.port_file.clone();
         let config = self.config(Arc::clone(&world));
         // Signals are caught before anybody can learn that we are here.
-        let stop = runtime.block_on(async { stop_signal() })?;
+        let stop = Stop::catch()?;
         let sim = Sim::start(config)?;
         let line = json!({
             "address": sim.address().to_string(),
@@ -300,13 +266,7 @@ impl Serve {
             "signIn": sim.api_base(),
             "repository": world.repository(),
         });
-        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?;
-        if let Some(path) = port_file {
-            write_port(&path, sim.address().port())?;
-        }
-        runtime.block_on(stop);
-        talk("stopped");
-        Ok(())
+        Ok(stop.wait(&line, sim.address(), port_file.as_deref())?)
     }
 
     fn config(self, world: Arc<World>) -> Config {
@@ -346,43 +306,15 @@ impl Serve {
     }
 }
 
-/// Written aside and renamed, so that who waits for the file never reads half a number.
-fn write_port(path: &Path, port: u16) -> Result<()> {
-    let aside = path.with_extension("part");
-    fs::write(&aside, port.to_string())
-        .and_then(|()| fs::rename(&aside, path))
-        .with_context(|| format!("cannot write the port to `{}`", path.display()))
-}
-
-/// Resolves when the process is asked to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 impl WriteOut {
     fn run(self) -> Result<()> {
         let world = World::new(&self.plan.plan());
         let name = self.out.display().to_string();
-        let mut out: Box<dyn Write> = match name.as_str() {
-            "-" => Box::new(std::io::stdout().lock()),
-            _ => Box::new(std::io::BufWriter::new(
-                fs::File::create(&self.out).with_context(|| format!("cannot create `{name}`"))?,
-            )),
-        };
+        let mut out = create(&self.out)?;
         let written = self.records(&world, &mut out);
         let count = written.with_context(|| format!("cannot write to `{name}`"))?;
         if let Some(path) = &self.incidents {
-            let text = serde_json::to_string_pretty(world.incidents())?;
-            fs::write(path, text + "\n")
-                .with_context(|| format!("cannot write to `{}`", path.display()))?;
+            write_json(path, world.incidents())?;
         }
         talk(&format!("{count} records written to {name}"));
         Ok(())

@@ -111,7 +111,7 @@ pub fn create(path: &Path) -> Result<Box<dyn Write>, Error> {
 ///
 /// # Errors
 /// When it can't be written.
-pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+pub fn write_json(path: &Path, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
     let failed = |error| Error::write(format!("cannot write to `{}`", path.display()), error);
     let text = serde_json::to_string_pretty(value).map_err(|error| failed(error.into()))?;
     fs::write(path, text + "\n").map_err(failed)

@@ -1,6 +1,5 @@
 //! `smartsheet-sim`: the simulated Smartsheet as a process of its own, and its log as a file.
 
-use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use casbah_sim::process::{Stop, create, list_faults, talk, write_json};
+use casbah_sim::read_end;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use smartsheet_sim::{
@@ -217,53 +218,18 @@ struct WriteOut {
     incidents: Option<PathBuf>,
 }
 
-fn read_end(text: &str) -> Result<i64, String> {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = since.map_err(|_| "the clock stands before 1970")?.as_secs() as i64 * 1000;
-    let Some(rest) = text.strip_prefix("now") else {
-        return text.parse::<jiff::Timestamp>().map(|time| time.as_millisecond()).map_err(|_| {
-            format!("`{text}` is not a time\nhint: 2026-11-20T12:00:00Z, now, now+30m or now+2h")
-        });
-    };
-    if rest.is_empty() {
-        return Ok(now);
-    }
-    let minutes = rest.strip_prefix('+').and_then(|rest| match rest.strip_suffix('m') {
-        Some(minutes) => minutes.parse::<i64>().ok(),
-        None => rest.strip_suffix('h')?.parse::<i64>().ok()?.checked_mul(60),
-    });
-    match minutes {
-        Some(minutes) => Ok(now + minutes * 60_000),
-        None => Err(format!("`{text}` is not a time\nhint: now+30m or now+2h")),
-    }
-}
-
 fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Write(write)) => write.run(),
-        Some(Command::Faults) => list_faults(),
+        Some(Command::Faults) => Ok(list_faults::<Fault>()?),
         Some(Command::Visit { address }) => visit(&address),
         None => cli.serve.run(),
     }
 }
 
-fn list_faults() -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    for &fault in Fault::ALL {
-        writeln!(out, "{:24}{}", fault.name(), casbah_sim::Fault::meaning(fault))?;
-    }
-    Ok(())
-}
-
-fn talk(text: &str) {
-    // When nobody reads what we say there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 impl Serve {
     fn run(self) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let plan = self.plan.plan();
         let world = Arc::new(World::new(&plan));
         talk(&format!(
@@ -272,11 +238,11 @@ impl Serve {
             world.company().users.len(),
             world.len()
         ));
-        let made_up = self.token.is_none().then(random_token);
+        let made_up = self.token.is_none().then(|| casbah_sim::secret::mixed(37));
         let port_file = self.port_file.clone();
         let config = self.config(Arc::clone(&world), made_up.clone())?;
         // Signals are caught before anybody can learn that we are here.
-        let stop = runtime.block_on(async { stop_signal() })?;
+        let stop = Stop::catch()?;
         let sim = Sim::start(config)?;
         let line = json!({
             "address": sim.address().to_string(),
@@ -284,13 +250,7 @@ impl Serve {
             "signIn": sim.sign_in_url(),
             "token": made_up,
         });
-        writeln!(std::io::stdout(), "{line}").context("cannot write to stdout")?;
-        if let Some(path) = port_file {
-            write_port(&path, sim.address().port())?;
-        }
-        runtime.block_on(stop);
-        talk("stopped");
-        Ok(())
+        Ok(stop.wait(&line, sim.address(), port_file.as_deref())?)
     }
 
     fn config(self, world: Arc<World>, made_up: Option<String>) -> Result<Config> {
@@ -348,35 +308,6 @@ impl Serve {
     }
 }
 
-fn random_token() -> String {
-    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    (0..37)
-        .filter_map(|_| LETTERS.get(rand::random_range(0..LETTERS.len())))
-        .map(|&letter| char::from(letter))
-        .collect()
-}
-
-/// Written aside and renamed, so that who waits for the file never reads half a number.
-fn write_port(path: &std::path::Path, port: u16) -> Result<()> {
-    let aside = path.with_extension("part");
-    fs::write(&aside, port.to_string())
-        .and_then(|()| fs::rename(&aside, path))
-        .with_context(|| format!("cannot write the port to `{}`", path.display()))
-}
-
-/// Resolves when the process is asked to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 fn visit(address: &str) -> Result<()> {
     let is_loopback = |url: &reqwest::Url| {
         url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."))
@@ -404,30 +335,22 @@ impl WriteOut {
     fn run(self) -> Result<()> {
         let world = World::new(&self.plan.plan());
         let name = self.out.display().to_string();
-        let raw: Box<dyn Write> = match name.as_str() {
-            "-" => Box::new(std::io::stdout().lock()),
-            _ => Box::new(
-                fs::File::create(&self.out).with_context(|| format!("cannot create `{name}`"))?,
-            ),
-        };
+        let mut out = create(&self.out)?;
         let failed = || format!("cannot write to `{name}`");
         if name.ends_with(".gz") {
-            let mut out = flate2::write::GzEncoder::new(raw, flate2::Compression::new(6));
-            self.events(&world, &mut out).with_context(failed)?;
-            out.finish().with_context(failed)?;
+            let mut pack = flate2::write::GzEncoder::new(out, flate2::Compression::new(6));
+            self.events(&world, &mut pack).with_context(failed)?;
+            out = pack.finish().with_context(failed)?;
         } else if name.ends_with(".zst") {
-            let mut out = zstd::Encoder::new(raw, 3).with_context(failed)?;
-            self.events(&world, &mut out).with_context(failed)?;
-            out.finish().with_context(failed)?;
+            let mut pack = zstd::Encoder::new(out, 3).with_context(failed)?;
+            self.events(&world, &mut pack).with_context(failed)?;
+            out = pack.finish().with_context(failed)?;
         } else {
-            let mut out = std::io::BufWriter::new(raw);
             self.events(&world, &mut out).with_context(failed)?;
-            out.flush().with_context(failed)?;
         }
+        out.flush().with_context(failed)?;
         if let Some(path) = &self.incidents {
-            let text = serde_json::to_string_pretty(world.incidents())?;
-            fs::write(path, text + "\n")
-                .with_context(|| format!("cannot write to `{}`", path.display()))?;
+            write_json(path, world.incidents())?;
         }
         talk(&format!("{} events written to {name}", world.len()));
         Ok(())
