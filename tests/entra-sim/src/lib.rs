@@ -25,9 +25,9 @@ mod server;
 mod sign_in;
 mod world;
 
-pub use casbah_sim::{Error, ErrorKind, When};
+pub use casbah_sim::{Addresses, Error, ErrorKind, Live, When};
 pub use fault::{Fault, Setting};
 pub use people::{Change, Person, What, terminated};
-pub use server::{Account, Config, Counters, Live, PERMISSIONS, Sim};
-pub use sign_in::{APPS, Addresses, Incident};
+pub use server::{Account, Config, Counters, PERMISSIONS, Sim};
+pub use sign_in::{APPS, Incident};
 pub use world::{Plan, World};

@@ -1,5 +1,6 @@
 //! Who signs in to what, when and from where; and the incidents among it.
 
+use casbah_sim::Addresses;
 use casbah_sim::random::{Random, mix};
 use serde::Serialize;
 use smartsheet_sim::{Company, Role, User};
@@ -72,33 +73,6 @@ pub struct Incident {
     pub addresses: Vec<String>,
     /// Whether it is a near miss: nothing to be alarmed about.
     pub benign: bool,
-}
-
-/// Addresses that incidents come from; a demo gives those that its tables of places and lists know.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    /// In a country where nobody works.
-    pub far: String,
-    /// Far from every office, for impossible travel.
-    pub travel: String,
-    /// Of an anonymizer.
-    pub anonymous: String,
-    /// On a threat list.
-    pub suspicious: String,
-}
-
-impl Default for Addresses {
-    /// Four from the ranges for documentation that nobody else uses, the same as in
-    /// `netdocuments_sim`.
-    fn default() -> Self {
-        let address = |last: u8| format!("203.0.113.{last}");
-        Self {
-            far: address(201),
-            travel: address(202),
-            anonymous: address(203),
-            suspicious: address(204),
-        }
-    }
 }
 
 /// All sign-ins in the order of their times, the addresses they came from, and the incidents.

@@ -1,11 +1,11 @@
 //! The directory of a company and its sign-in log: what the server serves.
 
-use casbah_sim::Error;
+use casbah_sim::{Addresses, Error};
 use smartsheet_sim::Company;
 
 use crate::people::{Change, Directory, What, guid, terminated, usual};
 use crate::render;
-use crate::sign_in::{Addresses, History, Incident, history};
+use crate::sign_in::{History, Incident, history};
 
 /// How a world is made.
 #[derive(Clone, Debug)]

@@ -26,9 +26,9 @@ mod server;
 mod world;
 
 pub use activity::Log;
-pub use casbah_sim::{Error, ErrorKind, When};
+pub use casbah_sim::{Addresses, Error, ErrorKind, Live, When};
 pub use fault::{Fault, Setting};
-pub use incident::{Addresses, Incident, Plant, What};
+pub use incident::{Incident, Plant, What};
 pub use render::{Form, Shape};
-pub use server::{Config, Consent, Counters, Live, Sees, SignIn, Sim};
+pub use server::{Config, Consent, Counters, Sees, SignIn, Sim};
 pub use world::{Plan, Record, World};

@@ -3,12 +3,13 @@
 //! Acts are kept as 32 bytes each and written out when asked for, so a million of them fit into a few
 //! dozen megabytes.
 
+use casbah_sim::Addresses;
 use smartsheet_sim::Company;
 
 use crate::activity::{Act, ELSEWHERE, HOME, Log};
 use crate::firm::Firm;
 use crate::history::Historian;
-use crate::incident::{Addresses, Incident, Plant, plant};
+use crate::incident::{Incident, Plant, plant};
 use crate::render::{Form, Shape, Writer};
 
 /// How a world is made.

@@ -1,11 +1,11 @@
 //! Addresses that incidents come from.
 
-/// Addresses that incidents come from.
+/// Addresses that incidents come from; a demo gives those that its tables of places and lists know.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     /// In a country where nobody works.
     pub far: String,
-    /// Far from every office: impossible travel.
+    /// Far from every office, for impossible travel.
     pub travel: String,
     /// Of an anonymizer.
     pub anonymous: String,

@@ -32,6 +32,6 @@ pub use fault::{Fault, Setting};
 pub use incident::Incident;
 pub use server::{
     Config, Consent, Counters, Counting, Live, PersonalToken, Pkce, Rate, SignIn, Sim, Usage,
-    WindowEnd, Wire, WireListener, WireStream, hash_of,
+    WindowEnd, hash_of,
 };
 pub use world::World;

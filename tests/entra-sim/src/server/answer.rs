@@ -1,7 +1,8 @@
 //! Answers: values, errors in the envelope of Graph and in that of the token end point, pages of HTML.
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, Response, header};
+use casbah_sim::{page, respond};
 use serde_json::{Value, json};
 
 /// An answer before it is sent.
@@ -33,7 +34,7 @@ impl Answer {
 
     /// The envelope of Graph.
     pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
-        let id = super::secret(8);
+        let id = casbah_sim::secret::hex(8);
         let body = json!({"error": {"code": code, "message": message, "innerError":
             {"date": "2026-11-20T10:00:00", "request-id": id, "client-request-id": id}}});
         Self::new(status, JSON, body.to_string())
@@ -68,21 +69,6 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
+        respond(self.status, self.headers, self.body)
     }
-}
-
-/// A page of HTML.
-pub(crate) fn page(title: &str) -> String {
-    format!(
-        "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-    )
 }

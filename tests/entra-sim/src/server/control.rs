@@ -5,12 +5,11 @@
 use std::sync::atomic::Ordering;
 
 use axum::http::Method;
-use casbah_sim::{Error, lines};
+use casbah_sim::{Error, Parameters, lines, lock};
 use serde_json::{Value, json};
 
+use super::Shared;
 use super::answer::Answer;
-use super::query::Parameters;
-use super::{Shared, lock};
 use crate::people::Change;
 
 /// Answers a request below `/control/`.
@@ -31,10 +30,10 @@ pub(super) fn control(
         "changes" if get => changes(shared),
         "changes" if post => answer(change(shared, body)),
         "ids" if get => Answer::of(&world.sign_in_ids(given.get("all").is_some())),
-        "tokens" if get => Answer::of(&lock(&shared.book).live(shared.now())),
+        "tokens" if get => Answer::of(&lock(&shared.book).live(shared.clock.now())),
         "clock" if post => match given.get("advance").and_then(|ms| ms.parse().ok()) {
             Some(ms) => {
-                shared.advance(ms);
+                shared.clock.advance(ms);
                 answer(Ok(()))
             }
             None => answer(Err(Error::setting("advance is a number of milliseconds"))),
@@ -73,7 +72,7 @@ fn state(shared: &Shared) -> Answer {
         "signIns": world.sign_ins(),
         "start": world.company().start(),
         "end": world.company().plan.end,
-        "now": shared.now(),
+        "now": shared.clock.now(),
     }))
 }
 

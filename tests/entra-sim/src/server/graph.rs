@@ -1,11 +1,12 @@
 //! The lists of Graph: users, their changes, deleted users, groups and members, sign-ins.
 
 use axum::http::header;
+use casbah_sim::{Parameters, lock};
 use serde_json::{Map, Value, json};
 
+use super::Shared;
 use super::answer::Answer;
-use super::query::{Filter, Link, Parameters, list};
-use super::{Shared, lock};
+use super::query::{Filter, Link, list, select, top};
 use crate::fault::Fault;
 use crate::people::{Person, State, There, guid};
 use crate::render;
@@ -90,7 +91,7 @@ impl Call<'_> {
         if !self.may("User.Read.All") {
             return denied();
         }
-        let link = match self.link("users", 100, 999, self.given.select()) {
+        let link = match self.link("users", 100, 999, select(&self.given)) {
             Ok(link) => link,
             Err(answer) => return answer,
         };
@@ -111,7 +112,7 @@ impl Call<'_> {
             directory.find(name).and_then(|at| Some((at, *states.get(at)?)))
         };
         let found = found.filter(|(_, state)| state.there == There::Present);
-        match found.and_then(|(at, state)| self.user_value(at, &state, &self.given.select())) {
+        match found.and_then(|(at, state)| self.user_value(at, &state, &select(&self.given))) {
             Some(value) => Answer::value(&Value::Object(value)),
             None => missing(name),
         }
@@ -122,7 +123,7 @@ impl Call<'_> {
             return denied();
         }
         let name = "directory/deletedItems/microsoft.graph.user";
-        let link = match self.link(name, 100, 999, self.given.select()) {
+        let link = match self.link(name, 100, 999, select(&self.given)) {
             Ok(link) => link,
             Err(answer) => return answer,
         };
@@ -163,7 +164,7 @@ impl Call<'_> {
                 ..self.fresh(
                     "users/delta",
                     self.shared.config.delta_page.unwrap_or(DELTA_PAGE),
-                    self.given.select(),
+                    select(&self.given),
                 )
             },
         };
@@ -272,7 +273,7 @@ impl Call<'_> {
             return missing(id);
         };
         let name = format!("groups/{id}/transitiveMembers/microsoft.graph.user");
-        let link = match self.link(&name, 100, 999, self.given.select()) {
+        let link = match self.link(&name, 100, 999, select(&self.given)) {
             Ok(link) => link,
             Err(answer) => return answer,
         };
@@ -395,7 +396,7 @@ impl Call<'_> {
         if let Some(token) = self.given.get("$skiptoken") {
             return self.known(list, token);
         }
-        let Some(top) = self.given.top(usual, most) else {
+        let Some(top) = top(&self.given, usual, most) else {
             return Err(Answer::error(400, "Request_BadRequest", "Invalid page size specified."));
         };
         Ok(self.fresh(list, top, query))

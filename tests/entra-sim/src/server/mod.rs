@@ -11,23 +11,19 @@ mod token;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response, header, request};
-use casbah_sim::Error;
+use casbah_sim::{Clock, Error, Live, Parameters, Port, Server, Wire, lock, page};
 use serde::Serialize;
-use smartsheet_sim::{Wire, WireListener};
-use tokio::sync::oneshot;
 
 use self::answer::Answer;
 use self::graph::Call;
-use self::query::Parameters;
 use self::token::Book;
 use crate::fault::{Fault, Faults, Setting};
 use crate::people::{Change, Directory, There};
@@ -41,15 +37,6 @@ pub const PERMISSIONS: &[&str] = &[
     "Directory.Read.All",
     "User-LifeCycleInfo.Read.All",
 ];
-
-/// When changes and sign-ins appear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
-    /// All of them from the start.
-    All,
-    /// As their time comes, by the simulator's clock.
-    Clock,
-}
 
 /// How a simulator is set up.
 #[derive(Clone, Debug)]
@@ -159,27 +146,14 @@ pub(crate) struct Shared {
     /// Times of the last requests to the sign-in log, ms since 1970.
     recent: Mutex<Vec<i64>>,
     generation: AtomicU64,
-    /// By how much this clock is ahead of the system's, ms.
-    ahead: AtomicI64,
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// So many random hexadecimal digits, twice; really random, since what is tested with them is that
-/// nobody prints them.
-pub(crate) fn secret(bytes: usize) -> String {
-    (0..bytes).map(|_| format!("{:02x}", rand::random_range(0..=255_u8))).collect()
+    clock: Clock,
 }
 
 /// A running simulator; it stops when dropped.
 #[derive(Debug)]
 pub struct Sim {
-    address: SocketAddr,
+    server: Server,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Sim {
@@ -188,64 +162,25 @@ impl Sim {
     /// # Errors
     /// When the address is not on loopback or taken, or when threads can't be started.
     pub fn start(config: Config) -> Result<Self, Error> {
-        if !config.listen.ip().is_loopback() {
-            return Err(Error::setting(format!(
-                "`{}` is not on this machine\nhint: the simulator listens on loopback only",
-                config.listen
-            )));
-        }
-        let cannot = |error: std::io::Error| {
-            Error::setting(format!(
-                "cannot listen on `{}`: {error}\nhint: port 0 takes any that is free",
-                config.listen
-            ))
-        };
-        let listener = std::net::TcpListener::bind(config.listen)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(cannot)?;
-        let address = listener.local_addr().map_err(cannot)?;
-        let threads = |error| Error::setting(format!("cannot start the server's threads: {error}"));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("entra-sim")
-            .enable_all()
-            .build()
-            .map_err(threads)?;
+        let port = Port::open(config.listen)?;
         let shared = Arc::new(Shared {
-            base: format!("http://{address}"),
+            base: format!("http://{}", port.address()),
             directory: Mutex::new(config.world.directory.clone()),
             book: Mutex::new(Book::default()),
             faults: Mutex::new(Faults::new(config.fault_seed, &config.faults)),
             counters: Mutex::new(Counters::default()),
             recent: Mutex::new(Vec::new()),
             generation: AtomicU64::new(0),
-            ahead: AtomicI64::new(0),
+            clock: Clock::default(),
             config,
         });
-        let (stop, stopped) = oneshot::channel();
-        let router = Router::new()
-            .fallback(serve)
-            .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<Wire>();
-        let thread = std::thread::Builder::new()
-            .name("entra-sim".to_owned())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                    tokio::select! {
-                        _ = axum::serve(WireListener(listener), router) => {}
-                        _ = stopped => {}
-                    }
-                });
-                runtime.shutdown_timeout(Duration::from_millis(200));
-            })
-            .map_err(threads)?;
-        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
+        let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
+        Ok(Self { server: port.serve("entra-sim", router)?, shared })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Base address of both hosts, Graph and sign-in: `http://127.0.0.1:PORT`.
@@ -294,12 +229,12 @@ impl Sim {
 
     /// Sets the simulator's clock forward, milliseconds.
     pub fn advance(&self, ms: i64) {
-        self.shared.advance(ms);
+        self.shared.clock.advance(ms);
     }
 
     /// The simulator's clock, ms since 1970.
     pub fn now(&self) -> i64 {
-        self.shared.now()
+        self.shared.clock.now()
     }
 
     /// Makes every link to a next page or round stale: 410.
@@ -314,34 +249,11 @@ impl Sim {
 
     /// Every token that is good now: what no file and no log may contain.
     pub fn live_tokens(&self) -> Vec<String> {
-        lock(&self.shared.book).live(self.shared.now())
-    }
-}
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Nobody listens when the server has ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            // A panic in there was reported by the thread itself.
-            let _ = thread.join();
-        }
+        lock(&self.shared.book).live(self.shared.clock.now())
     }
 }
 
 impl Shared {
-    /// Now by the simulator's clock, ms since 1970.
-    pub(crate) fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since.as_millis() as i64 + self.ahead.load(Ordering::SeqCst)
-    }
-
-    fn advance(&self, ms: i64) {
-        self.ahead.fetch_add(ms, Ordering::SeqCst);
-    }
-
     /// Up to when what has happened can be seen, given a clock.
     pub(crate) fn known(&self, now: i64) -> i64 {
         match self.config.live {
@@ -352,7 +264,7 @@ impl Shared {
 
     /// How many changes can be seen.
     pub(crate) fn visible(&self, directory: &Directory) -> usize {
-        directory.visible(self.known(self.now()))
+        directory.visible(self.known(self.clock.now()))
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -393,7 +305,7 @@ impl Shared {
     fn change(&self, change: &Change) -> Result<(), Error> {
         let mut directory = lock(&self.directory);
         let visible = self.visible(&directory);
-        directory.change(change, self.now(), visible)
+        directory.change(change, self.clock.now(), visible)
     }
 
     fn counters(&self) -> Counters {
@@ -439,7 +351,7 @@ impl Shared {
             return Some(Answer::html(502, "502 Bad Gateway"));
         }
         if self.fault(Fault::Html403).is_some() {
-            return Some(Answer::error(403, "UnknownError", &answer::page("Access denied")));
+            return Some(Answer::error(403, "UnknownError", &page("Access denied")));
         }
         if let Some(ms) = self.fault(Fault::Throttled) {
             return Some(graph::throttled(Some(i64::try_from(ms).unwrap_or(0))));
@@ -530,7 +442,7 @@ async fn dispatch(
             let bearer =
                 parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-            let now = shared.now();
+            let now = shared.clock.now();
             if !lock(&shared.book).knows(bearer, now) {
                 return unauthorized();
             }
@@ -574,7 +486,7 @@ async fn token(
     if shared.fault(Fault::TokenHtml).is_some() {
         return Answer::html(200, "Please sign in");
     }
-    let now = shared.now();
+    let now = shared.clock.now();
     let answer =
         lock(&shared.book).token(&shared.config, &shared.base, tenant, given, &parts.headers, now);
     if answer.status == 200 {

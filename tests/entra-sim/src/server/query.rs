@@ -3,40 +3,21 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use casbah_sim::Parameters;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Names and values in the order they came.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Parameters(Vec<(String, String)>);
+/// The members that are selected.
+pub(crate) fn select(given: &Parameters) -> Vec<String> {
+    let list = given.get("$select").unwrap_or_default();
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
 
-impl Parameters {
-    pub(crate) fn read(encoded: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(encoded).into_owned().collect())
-    }
-
-    /// The first value of a name; an empty one counts as absent.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
-    }
-
-    /// A parameter that is not among these.
-    pub(crate) fn other_than(&self, names: &[&str]) -> Option<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !names.contains(name))
-    }
-
-    /// The members that are selected.
-    pub(crate) fn select(&self) -> Vec<String> {
-        let list = self.get("$select").unwrap_or_default();
-        list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    }
-
-    /// How many records are wanted on a page.
-    pub(crate) fn top(&self, usual: usize, most: usize) -> Option<usize> {
-        match self.get("$top") {
-            None => Some(usual),
-            Some(text) => text.parse().ok().filter(|count| (1..=most).contains(count)),
-        }
+/// How many records are wanted on a page.
+pub(crate) fn top(given: &Parameters, usual: usize, most: usize) -> Option<usize> {
+    match given.get("$top") {
+        None => Some(usual),
+        Some(text) => text.parse().ok().filter(|count| (1..=most).contains(count)),
     }
 }
 

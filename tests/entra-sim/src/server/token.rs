@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use casbah_sim::Parameters;
 use serde_json::json;
 
+use super::Config;
 use super::answer::Answer;
-use super::query::Parameters;
-use super::{Config, secret};
 
 /// The tokens that were given out, with the time when each ends, ms since 1970.
 #[derive(Debug, Default)]
@@ -93,7 +93,7 @@ impl Book {
             );
             return Answer::refusal(400, "invalid_scope", 70_011, &words);
         }
-        let token = format!("entra-{}", secret(24));
+        let token = format!("entra-{}", casbah_sim::secret::hex(24));
         let life = config.token_life;
         self.tokens.insert(token.clone(), now.saturating_add(life.saturating_mul(1000)));
         let body = json!({"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": token});

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, Response, header};
+use casbah_sim::respond;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_core::Stream;
@@ -77,10 +78,7 @@ impl Answer {
     }
 
     pub(crate) fn html(status: u16, title: &str) -> Self {
-        let text = format!(
-            "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-        );
-        Self::new(status, HTML, text)
+        Self::new(status, HTML, casbah_sim::page(title))
     }
 
     pub(crate) fn page(html: String) -> Self {
@@ -122,15 +120,7 @@ impl Answer {
                 Body::from_stream(*log)
             }
         };
-        let mut response = Response::new(body);
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
+        respond(self.status, headers, body)
     }
 }
 

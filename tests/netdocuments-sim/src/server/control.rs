@@ -3,11 +3,11 @@
 //! It is not part of the app. There is no lock on it but loopback.
 
 use axum::http::Method;
+use casbah_sim::{Parameters, lock};
 use serde_json::{Value, json};
 
+use super::Shared;
 use super::answer::Answer;
-use super::parameters::Parameters;
-use super::{Shared, lock};
 use crate::render::Form;
 
 /// Answers a request below `/control/`.
@@ -26,11 +26,11 @@ pub(super) fn control(
         "incidents" if get => Answer::of(&shared.config.world.incidents()),
         "users" if get => users(shared),
         "tokens" if get => {
-            Answer::of(&lock(&shared.book).live(&shared.config.sign_in, shared.now()))
+            Answer::of(&lock(&shared.book).live(&shared.config.sign_in, shared.clock.now()))
         }
         "clock" if post => match given.get("advance").and_then(|ms| ms.parse().ok()) {
             Some(ms) => {
-                shared.advance(ms);
+                shared.clock.advance(ms);
                 done()
             }
             None => wrong("advance is a number of milliseconds"),
@@ -65,7 +65,7 @@ fn state(shared: &Shared) -> Answer {
         "repository": world.repository(),
         "start": world.company().start(),
         "end": world.company().plan.end,
-        "now": shared.now(),
+        "now": shared.clock.now(),
     }))
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use casbah_sim::Parameters;
+
 use super::answer::{Answer, LogText};
-use super::parameters::Parameters;
 use crate::activity::Log;
 use crate::fault::{Fault, Faults};
 use crate::history::DAY;

@@ -8,30 +8,25 @@ mod answer;
 mod control;
 mod log;
 mod oauth;
-mod parameters;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, Response, header, request};
-use casbah_sim::Error;
+use casbah_sim::{Clock, Error, Live, Parameters, Port, Server, Wire, accepts_gzip, bearer, lock};
 use serde::Serialize;
 use serde_json::{Value, json};
-use smartsheet_sim::{Role, User, Wire, WireListener};
-use tokio::sync::oneshot;
+use smartsheet_sim::{Role, User};
 
 use self::answer::Answer;
 use self::log::{Ask, Twist};
 use self::oauth::{Asked, Book, Caller, Done, Who};
 pub use self::oauth::{Consent, SignIn};
-use self::parameters::Parameters;
 use crate::fault::{Fault, Faults, Setting};
 use crate::firm::Firm;
 use crate::history::DAY;
@@ -40,15 +35,6 @@ use crate::world::World;
 
 /// The regions there are.
 const REGIONS: &[&str] = &["us", "eu", "de", "au", "can", "ducot", "gov"];
-
-/// When acts appear in the logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
-    /// All of them from the start.
-    All,
-    /// As their time comes, by the simulator's clock.
-    Clock,
-}
 
 /// What a caller gets to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,21 +120,14 @@ struct Shared {
     book: Mutex<Book>,
     faults: Mutex<Faults>,
     counters: Mutex<Counters>,
-    /// By how much this clock is ahead of the system's, ms.
-    ahead: AtomicI64,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    clock: Clock,
 }
 
 /// A running simulator; it stops when dropped.
 #[derive(Debug)]
 pub struct Sim {
-    address: SocketAddr,
+    server: Server,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Sim {
@@ -158,60 +137,20 @@ impl Sim {
     /// When the address is not on loopback or taken, when threads can't be started, or when the
     /// settings name a user or a region that does not exist.
     pub fn start(config: Config) -> Result<Self, Error> {
-        if !config.listen.ip().is_loopback() {
-            return Err(Error::setting(format!(
-                "`{}` is not on this machine\nhint: the simulator listens on loopback only",
-                config.listen
-            )));
-        }
-        let listen = config.listen;
-        let cannot_listen = |error: std::io::Error| {
-            Error::setting(format!(
-                "cannot listen on `{listen}`: {error}\nhint: port 0 takes any that is free"
-            ))
-        };
-        let cannot_start = |error: std::io::Error| {
-            Error::setting(format!("cannot start the server's threads: {error}"))
-        };
-        let listener = std::net::TcpListener::bind(listen).map_err(cannot_listen)?;
-        listener.set_nonblocking(true).map_err(cannot_listen)?;
-        let address = listener.local_addr().map_err(cannot_listen)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("netdocuments-sim")
-            .enable_all()
-            .build()
-            .map_err(cannot_start)?;
+        let port = Port::open(config.listen)?;
         let shared = Arc::new(Shared::new(config)?);
-        let (stop, stopped) = oneshot::channel();
-        let router = Router::new()
-            .fallback(serve)
-            .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<Wire>();
-        let thread = std::thread::Builder::new()
-            .name("netdocuments-sim".to_owned())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                    tokio::select! {
-                        _ = axum::serve(WireListener(listener), router) => {}
-                        _ = stopped => {}
-                    }
-                });
-                runtime.shutdown_timeout(Duration::from_millis(200));
-            })
-            .map_err(cannot_start)?;
-        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
+        let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
+        Ok(Self { server: port.serve("netdocuments-sim", router)?, shared })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     /// What stands for both hosts of the repository's region, `http://127.0.0.1:PORT/us`.
@@ -231,12 +170,12 @@ impl Sim {
 
     /// Milliseconds since 1970, by its own clock.
     pub fn now(&self) -> i64 {
-        self.shared.now()
+        self.shared.clock.now()
     }
 
     /// Turns its clock forward by so many milliseconds.
     pub fn advance(&self, ms: i64) {
-        self.shared.advance(ms);
+        self.shared.clock.advance(ms);
     }
 
     /// Registers another redirect address.
@@ -275,19 +214,6 @@ impl Sim {
     }
 }
 
-impl Drop for Sim {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Nobody listens when the server has ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            // A panic in there was reported by the thread itself.
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Shared {
     fn new(config: Config) -> Result<Self, Error> {
         if !REGIONS.contains(&config.region.as_str()) {
@@ -316,18 +242,9 @@ impl Shared {
             book: Mutex::new(Book::default()),
             faults: Mutex::new(Faults::new(config.fault_seed, &config.faults)),
             counters: Mutex::new(Counters::default()),
-            ahead: AtomicI64::new(0),
+            clock: Clock::default(),
             config,
         })
-    }
-
-    fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        (since.as_millis() as i64).saturating_add(self.ahead.load(Ordering::SeqCst))
-    }
-
-    fn advance(&self, ms: i64) {
-        self.ahead.fetch_add(ms, Ordering::SeqCst);
     }
 
     fn counters(&self) -> Counters {
@@ -345,13 +262,8 @@ impl Shared {
     }
 
     fn admit(&self, headers: &HeaderMap) -> Option<Caller> {
-        let token = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())?;
-        lock(&self.book).caller(&self.config.sign_in, token, self.now())
+        let token = bearer(headers)?;
+        lock(&self.book).caller(&self.config.sign_in, token, self.clock.now())
     }
 
     /// Faults that take the place of an answer.
@@ -428,15 +340,6 @@ async fn serve(
     answer.into_response(shared.config.gzip && accepts_gzip(&parts.headers))
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.split(';').next().is_some_and(|name| name.trim() == "gzip"))
-}
-
 async fn dispatch(
     shared: &Arc<Shared>,
     wire: &Wire,
@@ -445,7 +348,7 @@ async fn dispatch(
 ) -> Answer {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
-    let given = Parameters::read(query.as_bytes());
+    let given = Parameters::read(query.as_bytes()).in_any_case();
     if let Some(rest) = path.strip_prefix("/control/") {
         return control::control(shared, &parts.method, rest, &given, body);
     }
@@ -461,12 +364,12 @@ async fn dispatch(
             let given = given.and(Parameters::read(body));
             let redirect = lock(&shared.redirect).clone();
             let settings = &shared.config.sign_in;
-            let now = shared.now();
+            let now = shared.clock.now();
             oauth::authorize(&mut lock(&shared.book), settings, &redirect, now, &given, query)
         }
         "v1/OAuth" if !here => Answer::refusal(401, "invalid_client", "The client is not known."),
         "v1/OAuth" if parts.method == Method::POST => {
-            token(shared, &Parameters::read(body), &parts.headers)
+            token(shared, &Parameters::read(body).in_any_case(), &parts.headers)
         }
         // Credentials of one region are not valid in another.
         _ if !here => unauthorized(),
@@ -492,7 +395,7 @@ fn token(shared: &Arc<Shared>, given: &Parameters, headers: &HeaderMap) -> Answe
         settings: &shared.config.sign_in,
         repository: &shared.config.world.repository(),
         user: shared.sign_in_user,
-        now: shared.now(),
+        now: shared.clock.now(),
         given,
         headers,
         dead: refresh && shared.fault(Fault::GrantDead).is_some(),
@@ -543,12 +446,12 @@ async fn api(
         ["v1" | "v2", "Repository" | "repository", id, ..] if *id != firm.repository() => missing(),
         ["v1", "Repository", _, "users"] => users(firm, sees, may("read")),
         ["v1", "Repository", _, "groups"] => groups(firm, sees),
-        ["v1", "Repository", _, "log"] => match Ask::first(&given, shared.now()) {
+        ["v1", "Repository", _, "log"] => match Ask::first(&given, shared.clock.now()) {
             // Two definitions of the vendor name different scopes; the milder one is taken.
             Ok(ask) => logs(shared, ask, sees, may("read") && user.admin()).await,
             Err(answer) => answer,
         },
-        ["v2", "repository", _, "log", log] => match Ask::second(log, &given, shared.now()) {
+        ["v2", "repository", _, "log", log] => match Ask::second(log, &given, shared.clock.now()) {
             Ok(ask) => logs(shared, ask, sees, may("admin") && user.admin()).await,
             Err(answer) => answer,
         },
@@ -606,7 +509,7 @@ async fn logs(shared: &Arc<Shared>, ask: Ask, sees: Sees, may: bool) -> Answer {
     if !may || shared.fault(Fault::AdminLost).is_some() {
         return forbidden(ask.form);
     }
-    let now = shared.now();
+    let now = shared.clock.now();
     let known = if shared.config.live == Live::Clock { now } else { i64::MAX };
     let twist = Twist::draw(&mut lock(&shared.faults));
     let world = &shared.config.world;

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use casbah_sim::Parameters;
+use casbah_sim::secret::letters;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::answer::Answer;
-use super::parameters::Parameters;
 
 /// Every scope of the app.
 const SCOPES: &[&str] =
@@ -388,14 +389,4 @@ fn consent_page(query: &str) -> Answer {
          <button name=\"consent\" value=\"allow\">Allow</button>\
          <button name=\"consent\" value=\"deny\">Deny</button></form></body></html>\n"
     ))
-}
-
-/// So many random letters and digits: really random, since what is tested with them is that nobody
-/// prints them.
-fn letters(count: usize) -> String {
-    const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    (0..count)
-        .map(|_| LETTERS.get(rand::random_range(0..LETTERS.len())).copied().unwrap_or(b'0'))
-        .map(char::from)
-        .collect()
 }

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, Response, header};
+use casbah_sim::respond;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -67,11 +68,7 @@ impl Answer {
     }
 
     pub(crate) fn html(status: u16, title: &str) -> Self {
-        let body = format!(
-            "<!DOCTYPE html><html><head><title>{title}</title></head>\
-            <body><h1>{title}</h1></body></html>\n"
-        );
-        Self { status, media: HTML, ..Self::json(body) }
+        Self { status, media: HTML, ..Self::json(casbah_sim::page(title)) }
     }
 
     pub(crate) fn page(html: String) -> Self {
@@ -105,21 +102,12 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media));
-        for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
-        }
-        response
+        let media = (header::CONTENT_TYPE, self.media.to_owned());
+        respond(self.status, std::iter::once(media).chain(self.headers), self.body)
     }
 }
 
 /// A reference that support would ask for.
 fn reference() -> String {
-    super::secret::letters(12)
+    casbah_sim::secret::letters(12)
 }

@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use casbah_sim::Parameters;
 use casbah_sim::random::mix;
 use jiff::Timestamp;
 
 use super::answer::Answer;
-use super::parameters::Parameters;
 use crate::fault::{Fault, Faults};
 use crate::text::push_text;
 use crate::world::World;

@@ -3,13 +3,12 @@
 //! It is not part of the app. There is no lock on it but loopback.
 
 use axum::http::Method;
-use casbah_sim::When;
+use casbah_sim::{Parameters, When, lock};
 use serde_json::{Value, json};
 
+use super::Shared;
 use super::answer::Answer;
 use super::oauth::Book;
-use super::parameters::Parameters;
-use super::{Shared, lock};
 
 /// Answers a request below `/control/`.
 pub(super) fn control(

@@ -1,11 +1,11 @@
 //! Users and groups, with offset paging.
 
+use casbah_sim::Parameters;
 use casbah_sim::random::mix;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::audit::not_valid;
-use super::parameters::Parameters;
 use crate::company::{Company, Group, User};
 use crate::text::time;
 

@@ -9,24 +9,21 @@ mod control;
 mod directory;
 mod limiter;
 mod oauth;
-mod parameters;
-mod secret;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, Response, header, request};
-use casbah_sim::{Error, ErrorKind};
+use casbah_sim::{
+    Error, ErrorKind, Parameters, Port, Server, Wire, accepts_gzip, bearer, lock, now_ms,
+};
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use self::answer::Answer;
 pub use self::audit::WindowEnd;
@@ -35,8 +32,6 @@ use self::limiter::Limiter;
 pub use self::limiter::{Counting, Rate, Usage};
 use self::oauth::{Book, Caller, Done, Refused, SCOPES};
 pub use self::oauth::{Consent, Pkce, SignIn, hash_of};
-use self::parameters::Parameters;
-pub use self::wire::{Wire, WireListener, WireStream};
 use crate::fault::{Fault, Faults, Setting};
 use crate::world::World;
 
@@ -153,17 +148,11 @@ struct Shared {
     released: AtomicUsize,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A running simulator; it stops when dropped.
 #[derive(Debug)]
 pub struct Sim {
-    address: SocketAddr,
+    server: Server,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Sim {
@@ -173,54 +162,20 @@ impl Sim {
     /// When the address is not on loopback or taken, when threads cannot be started, or when the
     /// settings name a user who does not exist.
     pub fn start(config: Config) -> Result<Self, Error> {
-        if !config.listen.ip().is_loopback() {
-            let message = format!(
-                "`{}` is not on this machine\nhint: the simulator listens on loopback only",
-                config.listen
-            );
-            return Err(Error::new(ErrorKind::Listen, message));
-        }
-        let listener = std::net::TcpListener::bind(config.listen)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| cannot_listen(config.listen, &error))?;
-        let address =
-            listener.local_addr().map_err(|error| cannot_listen(config.listen, &error))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("smartsheet-sim")
-            .enable_all()
-            .build()
-            .map_err(cannot_start)?;
+        let port = Port::open(config.listen)?;
         let shared = Arc::new(Shared::new(config)?);
-        let (stop, stopped) = oneshot::channel();
-        let router = Router::new()
-            .fallback(serve)
-            .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<Wire>();
-        let thread = std::thread::Builder::new()
-            .name("smartsheet-sim".to_owned())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                    tokio::select! {
-                        _ = axum::serve(WireListener(listener), router) => {}
-                        _ = stopped => {}
-                    }
-                });
-                runtime.shutdown_timeout(Duration::from_millis(200));
-            })
-            .map_err(cannot_start)?;
-        Ok(Self { address, shared, stop: Some(stop), thread: Some(thread) })
+        let router = Router::new().fallback(serve).with_state(Arc::clone(&shared));
+        Ok(Self { server: port.serve("smartsheet-sim", router)?, shared })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     /// The base of the API, `http://127.0.0.1:PORT/2.0`.
@@ -304,35 +259,6 @@ impl Sim {
     }
 }
 
-impl Drop for Sim {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Nobody listens when the server has ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            // A panic in there was reported by the thread itself.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Error {
-    let message =
-        format!("cannot listen on `{address}`: {error}\nhint: port 0 takes any that is free");
-    Error::new(ErrorKind::Listen, message)
-}
-
-fn cannot_start(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Start, format!("cannot start the server's threads: {error}"))
-}
-
-/// Now, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as i64
-}
-
 impl Shared {
     fn new(config: Config) -> Result<Self, Error> {
         let find = |email: &Option<String>| {
@@ -395,13 +321,7 @@ impl Shared {
 
     /// Who calls, if they may call at all now.
     fn admit(&self, headers: &HeaderMap) -> Result<Caller, Answer> {
-        let bearer = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let Some(token) = bearer else {
+        let Some(token) = bearer(headers) else {
             return Err(Answer::error(401, 1001, "An Access Token is required"));
         };
         let now = Instant::now();
@@ -537,15 +457,6 @@ fn route(path: &str) -> String {
         .map(|part| if part.len() > 4 && part.parse::<i64>().is_ok() { "{id}" } else { part })
         .collect();
     parts.join("/")
-}
-
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.split(';').next().is_some_and(|name| name.trim() == "gzip"))
 }
 
 async fn dispatch(

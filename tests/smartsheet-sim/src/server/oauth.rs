@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use casbah_sim::Parameters;
+use casbah_sim::secret::letters;
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::answer::Answer;
-use super::parameters::Parameters;
-use super::secret::letters;
 use crate::text::Members;
 
 /// Every scope of the app.
