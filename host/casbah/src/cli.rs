@@ -431,6 +431,26 @@ pub(crate) enum PolicyCommand {
         /// Name of the policy
         name: String,
     },
+    /// Says what policies would have raised on the stored log; stores and sends nothing
+    #[command(after_help = "\
+The whole stored log is evaluated, so that windows and baselines are as full as they were; --since
+and --until choose which alerts are told. Behaviors that policies feed on are those in the log.
+
+  casbah policy backtest                              the policies in force
+  casbah policy backtest my-policy.yaml --since 30d
+  casbah policy backtest my-policies --by user
+  casbah policy backtest my-policies --html report.html")]
+    Backtest(BacktestArgs),
+    /// Says in what two versions of policies differ on the stored log
+    #[command(after_help = "\
+A file or folder each. Alerts are the same when they are about the same policy, group and window; two
+single policies are compared whatever their names.
+
+  casbah policy diff mass-export.yaml mass-export-2.yaml --since 30d
+  git worktree add ../before HEAD~1 && casbah policy diff ../before/policies policies
+
+Exit code 1 when they differ.")]
+    Diff(DiffArgs),
     /// Says where the line of a policy must be for a number of alerts, by the stored log
     #[command(after_help = "\
 The stored log is evaluated with every line out of reach, and the scores are gathered. Nothing is
@@ -446,6 +466,59 @@ written: put the line you choose into the policy file, as `line: X`.
         #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [0.5, 2.0, 10.0])]
         budget: Vec<f64>,
     },
+}
+
+/// Arguments of `policy backtest`.
+#[derive(Debug, Args)]
+pub(crate) struct BacktestArgs {
+    /// Files or folders [default: the policies in force]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Which alerts.
+    #[command(flatten)]
+    pub(crate) span: Span,
+    /// Numbers of alerts instead of the alerts
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) by: Option<By>,
+    /// Writes a report for the browser, with a chart and the evidence
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// Arguments of `policy diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// File or folder with the old policies
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// File or folder with the new policies
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    /// Which alerts.
+    #[command(flatten)]
+    pub(crate) span: Span,
+}
+
+/// A span of time.
+#[derive(Debug, Args)]
+pub(crate) struct Span {
+    /// Only alerts from this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
+    #[arg(long, value_name = "TIME", value_parser = when::checked)]
+    pub(crate) since: Option<String>,
+    /// Only alerts that began before this time
+    #[arg(long, value_name = "TIME", value_parser = when::checked)]
+    pub(crate) until: Option<String>,
+}
+
+/// What alerts are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// Day of the first activity, in UTC.
+    Day,
+    /// Whom it is about.
+    User,
+    /// Policy.
+    Policy,
 }
 
 /// What to do with the directory.

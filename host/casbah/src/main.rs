@@ -123,7 +123,9 @@ fn start(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
         Command::Plugin(plugin) => {
             command::plugin::run(plugin, &Plugins::load(config)?, output).map(|()| 0)
         }
-        Command::Policy(PolicyCommand::Calibrate { .. }) => with_store(cli, config, output),
+        Command::Policy(
+            PolicyCommand::Calibrate { .. } | PolicyCommand::Backtest(_) | PolicyCommand::Diff(_),
+        ) => with_store(cli, config, output),
         Command::Policy(policy) => {
             command::policy::run(policy, config, &Plugins::load(config)?, output).map(code)
         }
@@ -251,6 +253,14 @@ fn carry_out(
             command::calibrate::run(names, budget, &set, opened, &plugins, stop, output)
                 .map(|()| Found(false))
         }
+        Command::Policy(PolicyCommand::Backtest(args)) => {
+            let plugins = plugins()?;
+            command::backtest::run(args, opened, &plugins, stop, output).map(|()| Found(false))
+        }
+        Command::Policy(PolicyCommand::Diff(args)) => {
+            let plugins = plugins()?;
+            command::backtest::diff(args, opened, &plugins, stop, output)
+        }
         Command::Store(store) => command::store::run(store, opened, output).map(|()| Found(false)),
         _ => anyhow::bail!("this command is not carried out by a running casbah"),
     }
@@ -301,6 +311,17 @@ fn named(command: &Command) -> Vec<String> {
 impl Cli {
     /// Relative paths are meant from the folder in which the command was typed.
     fn resolve_paths(&mut self, folder: &Path) {
+        match &mut self.command {
+            Command::Policy(PolicyCommand::Backtest(args)) => {
+                let files = args.paths.iter_mut().chain(args.html.as_mut());
+                files.for_each(|path| *path = folder.join(&*path));
+            }
+            Command::Policy(PolicyCommand::Diff(args)) => {
+                let files = [&mut args.old, &mut args.new];
+                files.into_iter().for_each(|path| *path = folder.join(&*path));
+            }
+            _ => {}
+        }
         if let Command::Connect(args) = &mut self.command {
             let files =
                 [&mut args.client_secret_file, &mut args.certificate_file, &mut args.token_file];

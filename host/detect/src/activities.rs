@@ -57,6 +57,21 @@ pub(crate) fn to_json_at(batch: &Batch, row: usize, sequence: u64) -> Map<String
     map
 }
 
+/// The activity with a sequence number, with that number; `None` when it is not in the log any more.
+///
+/// # Errors
+/// When the log can't be read.
+pub fn at(
+    store: &dyn Store,
+    tenant: &TenantName,
+    sequence: u64,
+) -> Result<Option<Map<String, Value>>, DetectError> {
+    let Some(block) = store.read(tenant, sequence)? else { return Ok(None) };
+    // Retention may have taken the block; then the next one after it is returned.
+    let Some(row) = sequence.checked_sub(block.info.first_sequence) else { return Ok(None) };
+    Ok(Some(to_json_at(&block.batch, row as usize, sequence)))
+}
+
 /// Rows of key and value as one object; a key that occurs again makes a list of its values.
 fn keyed(rows: &mut dyn Iterator<Item = Map<String, Value>>) -> Map<String, Value> {
     let mut fields: BTreeMap<String, Vec<Value>> = BTreeMap::new();

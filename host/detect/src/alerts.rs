@@ -13,7 +13,7 @@
 
 use std::cell::Cell;
 
-use casbah_model::{Alert, AlertState, Batch, Severity, TenantName};
+use casbah_model::{Alert, AlertState, Severity, TenantName};
 use casbah_store::{Commit, ScanRange, Store, StoreError, Table};
 use serde::{Deserialize, Serialize};
 
@@ -327,23 +327,11 @@ pub fn show(
     let listed = listed(store, tenant, stored)?;
     let mut activities = Vec::new();
     for evidence in &listed.alert.evidence {
-        if let Some(activity) = activity(store, tenant, evidence.sequence)? {
+        if let Some(activity) = activities::at(store, tenant, evidence.sequence)? {
             activities.push(activity);
         }
     }
     Ok(ShownAlert { listed, activities })
-}
-
-fn activity(
-    store: &dyn Store,
-    tenant: &TenantName,
-    sequence: u64,
-) -> Result<Option<serde_json::Map<String, serde_json::Value>>, DetectError> {
-    let Some(block) = store.read(tenant, sequence)? else { return Ok(None) };
-    // Retention may have taken the block; then the next one after it is returned.
-    let Some(row) = sequence.checked_sub(block.info.first_sequence) else { return Ok(None) };
-    let batch: &Batch = &block.batch;
-    Ok(Some(activities::to_json_at(batch, row as usize, sequence)))
 }
 
 fn find(store: &dyn Store, tenant: &TenantName, prefix: &str) -> Result<Stored, DetectError> {

@@ -74,7 +74,8 @@ pub(crate) fn table(alerts: &[ListedAlert], output: &mut Output) -> Result<()> {
     })
 }
 
-fn who(alert: &Alert) -> String {
+/// Whom an alert is about.
+pub(crate) fn who(alert: &Alert) -> String {
     let values: Vec<_> = alert.group.iter().map(|(_, value)| value.as_str()).collect();
     let values = values.join(", ");
     // What is new for a whole organization is about a country or a network, and about everybody there.

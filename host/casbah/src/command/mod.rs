@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod alert;
+pub(crate) mod backtest;
 pub(crate) mod behavior;
 pub(crate) mod calibrate;
 pub(crate) mod config;

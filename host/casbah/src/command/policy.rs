@@ -49,6 +49,11 @@ fn named(paths: &[PathBuf], config: &Config, detectors: &dyn Detectors) -> Resul
     if paths.is_empty() {
         return load(config.policies.as_deref(), detectors);
     }
+    read_paths(paths, detectors)
+}
+
+/// The policies of files and folders.
+pub(crate) fn read_paths(paths: &[PathBuf], detectors: &dyn Detectors) -> Result<PolicySet> {
     let mut sources = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -90,7 +95,9 @@ pub(crate) fn run(
             };
             output.line(found.source.trim_end())?;
         }
-        PolicyCommand::Calibrate { .. } => bail!("this needs the stored log"),
+        PolicyCommand::Calibrate { .. } | PolicyCommand::Backtest(_) | PolicyCommand::Diff(_) => {
+            bail!("this needs the stored log")
+        }
     }
     Ok(Found(false))
 }
