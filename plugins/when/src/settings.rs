@@ -4,6 +4,7 @@
 //! It is not where policy files are read: the host does that, and hands over JSON.
 
 mod row;
+mod tables;
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
