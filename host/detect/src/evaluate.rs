@@ -13,10 +13,14 @@
 //!   it is the detector that is broken: the group is *quarantined*, its offset stays, and it tries
 //!   again with growing pauses. Other groups notice nothing.
 //!
+//! What evaluates can be replaced while it runs ([`Evaluator::replace`]): every group that changes
+//! does so between two batches, in one commit with its offset, and the others notice nothing.
+//!
 //! It is not a scheduler for the network: every group has a plain thread, and nothing here waits on
 //! an async runtime. Of the groups of a tenant one evaluator may run at a time; another one is
 //! noticed by its offset, and the later one begins anew from what the other has written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,6 +33,7 @@ use serde::Serialize;
 
 use crate::error::{DetectError, DetectErrorKind};
 use crate::group::Group;
+use crate::history::Origins;
 
 mod cache;
 mod records;
@@ -38,6 +43,7 @@ mod worker;
 mod tests;
 
 pub use records::{DeadLetter, Generation, dead_letters, generations};
+pub(crate) use records::{begin_at, forget, last_generation, stored_offset};
 use worker::{Turn, Worker};
 
 /// Settings of an evaluator.
@@ -91,6 +97,8 @@ pub struct EvaluatorStatus {
     pub group: String,
     /// Names of its policies.
     pub policies: Vec<String>,
+    /// Whether it runs in shadow.
+    pub shadow: bool,
     /// Sequence number of the activity to be read next.
     pub offset: u64,
     /// Activities in the log that it has not read.
@@ -117,7 +125,8 @@ pub struct Evaluator {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     tenant: TenantName,
-    threads: Vec<JoinHandle<()>>,
+    options: EvaluatorOptions,
+    threads: Mutex<BTreeMap<String, JoinHandle<()>>>,
 }
 
 /// Wakes an [`Evaluator`] when the log has grown; cheap, and may outlive it.
@@ -154,7 +163,7 @@ struct State {
     stopping: bool,
     /// How many wait for everything to be written.
     waiting: usize,
-    groups: Vec<GroupState>,
+    groups: BTreeMap<String, GroupState>,
 }
 
 #[derive(Default)]
@@ -162,7 +171,37 @@ struct GroupState {
     status: EvaluatorStatus,
     /// Everything before this is evaluated and written.
     kept: u64,
+    /// What it was told to be last, see [`Group::digest`].
+    digest: String,
+    /// What its thread has to do before the next batch.
+    change: Option<Change>,
+    /// It has taken the change to end, and can't be told anything any more.
+    ending: bool,
     ended: bool,
+}
+
+/// What a group's thread is told between two batches.
+#[derive(Clone)]
+enum Change {
+    /// Go on with another configuration.
+    Become(Group),
+    /// Write what there is and end; who did it, and why.
+    End(Arc<Origins>),
+}
+
+impl GroupState {
+    fn new(group: &Group) -> Self {
+        Self {
+            status: EvaluatorStatus {
+                group: group.name().to_owned(),
+                policies: group.policies().iter().map(|p| p.name.clone()).collect(),
+                shadow: group.is_shadow(),
+                ..EvaluatorStatus::default()
+            },
+            digest: group.digest().to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Shared {
@@ -170,28 +209,36 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits to be woken or stopped.
-    fn wait(&self, woken: u64, timeout: Duration) {
-        let state = self.lock();
-        drop(
-            self.changed
-                .wait_timeout_while(state, timeout, |state| state.woken == woken && !state.stopping)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+    /// Waits for a group to be woken, stopped or changed.
+    fn wait(&self, group: &str, woken: u64, timeout: Duration) {
+        self.wait_while(timeout, |state| state.woken == woken && state.goes_on(group));
     }
 
-    /// Pauses, unless it is time to stop.
-    fn pause(&self, pause: Duration) {
+    /// Pauses a group, unless it is time to stop or to change.
+    fn pause(&self, group: &str, pause: Duration) {
+        self.wait_while(pause, |state| state.goes_on(group));
+    }
+
+    /// Waits while something holds; false when the time was up.
+    fn wait_while(&self, timeout: Duration, holds: impl Fn(&State) -> bool) -> bool {
         let state = self.lock();
-        drop(
-            self.changed
-                .wait_timeout_while(state, pause, |state| !state.stopping)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, timeout, |state| holds(state))
+            .unwrap_or_else(PoisonError::into_inner);
+        !holds(&state)
     }
 
     fn stopping(&self) -> bool {
         self.lock().stopping
+    }
+}
+
+impl State {
+    /// Whether a group is neither to stop nor to change.
+    fn goes_on(&self, group: &str) -> bool {
+        let changes = self.groups.get(group).is_some_and(|group| group.change.is_some());
+        !self.stopping && !changes
     }
 }
 
@@ -206,56 +253,128 @@ impl Evaluator {
         groups: Vec<Group>,
         options: EvaluatorOptions,
     ) -> Result<Self, DetectError> {
-        let state = State {
-            groups: groups
-                .iter()
-                .map(|group| GroupState {
-                    status: EvaluatorStatus {
-                        group: group.name().to_owned(),
-                        policies: group.policies().iter().map(|p| p.name.clone()).collect(),
-                        ..EvaluatorStatus::default()
-                    },
-                    ..GroupState::default()
-                })
-                .collect(),
-            ..State::default()
-        };
         let shared = Arc::new(Shared {
-            state: Mutex::new(state),
+            state: Mutex::default(),
             changed: Condvar::new(),
             abandoned: AtomicBool::new(false),
         });
-        let mut evaluator = Self {
-            shared: Arc::clone(&shared),
-            store: Arc::clone(&store),
-            tenant: tenant.clone(),
-            threads: Vec::new(),
-        };
-        for (index, group) in groups.into_iter().enumerate() {
-            let name = format!("evaluate {}", group.name());
-            let mut thread = GroupThread {
-                index,
-                shared: Arc::clone(&shared),
-                store: Arc::clone(&store),
-                tenant: tenant.clone(),
-                group: group.clone(),
-                options: options.clone(),
-                worker: Worker::open(Arc::clone(&store), tenant.clone(), group, options.clone())?,
-                pause: options.pause,
-            };
-            thread.publish(None);
-            let handle = std::thread::Builder::new()
-                .name(name)
-                .spawn(move || thread.run())
-                .map_err(|error| {
-                    DetectError::new(
-                        DetectErrorKind::Thread,
-                        format!("cannot start a thread for evaluation: {error}"),
-                    )
-                })?;
-            evaluator.threads.push(handle);
+        // What evaluated before and does not any more was taken out of force while nobody looked.
+        for name in records::group_names(store.as_ref(), &tenant)? {
+            if !groups.iter().any(|group| group.name() == name) {
+                records::end(store.as_ref(), &tenant, &name, &Origins::new())?;
+            }
         }
+        let evaluator = Self { shared, store, tenant, options, threads: Mutex::default() };
+        let mut threads = evaluator.threads();
+        let opened =
+            groups.into_iter().map(|group| evaluator.open(group)).collect::<Result<Vec<_>, _>>()?;
+        for thread in opened {
+            evaluator.spawn(thread, &mut threads)?;
+        }
+        drop(threads);
         Ok(evaluator)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, BTreeMap<String, JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, group: Group) -> Result<GroupThread, DetectError> {
+        let (store, tenant) = (Arc::clone(&self.store), self.tenant.clone());
+        Ok(GroupThread {
+            name: group.name().to_owned(),
+            shared: Arc::clone(&self.shared),
+            store: Arc::clone(&self.store),
+            tenant: self.tenant.clone(),
+            options: self.options.clone(),
+            worker: Worker::open(store, tenant, group, self.options.clone())?,
+            pause: self.options.pause,
+        })
+    }
+
+    fn spawn(
+        &self,
+        mut thread: GroupThread,
+        threads: &mut BTreeMap<String, JoinHandle<()>>,
+    ) -> Result<(), DetectError> {
+        let name = thread.name.clone();
+        let state = GroupState::new(thread.worker.group());
+        self.shared.lock().groups.insert(name.clone(), state);
+        thread.publish(None);
+        let handle = std::thread::Builder::new()
+            .name(format!("evaluate {name}"))
+            .spawn(move || thread.run())
+            .map_err(|error| {
+                DetectError::new(
+                    DetectErrorKind::Thread,
+                    format!("cannot start a thread for evaluation: {error}"),
+                )
+            })?;
+        threads.insert(name, handle);
+        Ok(())
+    }
+
+    /// Evaluates with these groups from now on: each changes between two batches of its own. A group
+    /// of a name that is there goes on at its offset, one that is new begins as at a start, one that
+    /// is not among them writes what it has and ends. Groups in which nothing changes notice nothing.
+    ///
+    /// Returns as soon as everybody is told; [`Evaluator::wait_replaced`] waits until it is done.
+    /// `origins` says who took policies out of force whose group ends, and why.
+    ///
+    /// # Errors
+    /// When the store can't be read or a thread can't be started. What could be told before is.
+    pub fn replace(&self, groups: Vec<Group>, origins: &Arc<Origins>) -> Result<(), DetectError> {
+        // One after the other.
+        let mut threads = self.threads();
+        let named: BTreeMap<&str, &Group> =
+            groups.iter().map(|group| (group.name(), group)).collect();
+        // Whoever is about to end can't be told to go on, but is done in a moment.
+        self.shared.wait_while(self.options.longest_pause, |state| {
+            let ending = |name: &&str| state.groups.get(*name).is_some_and(|group| group.ending);
+            named.keys().any(ending)
+        });
+        let (mut fresh, mut told) = (Vec::new(), Vec::new());
+        {
+            let state = self.shared.lock();
+            for group in groups.iter() {
+                match state.groups.get(group.name()) {
+                    Some(known) if !known.ended && known.digest == group.digest() => {}
+                    Some(known) if !known.ended => told.push(group.clone()),
+                    _ => fresh.push(group.clone()),
+                }
+            }
+        }
+        let fresh: Vec<GroupThread> =
+            fresh.into_iter().map(|group| self.open(group)).collect::<Result<_, _>>()?;
+        {
+            let mut state = self.shared.lock();
+            for (name, known) in &mut state.groups {
+                if !named.contains_key(name.as_str()) && !known.ended {
+                    known.digest.clear();
+                    known.change = Some(Change::End(Arc::clone(origins)));
+                }
+            }
+            state.groups.retain(|name, known| named.contains_key(name.as_str()) || !known.ended);
+            for group in told {
+                if let Some(known) = state.groups.get_mut(group.name()) {
+                    group.digest().clone_into(&mut known.digest);
+                    known.change = Some(Change::Become(group));
+                }
+            }
+        }
+        self.shared.changed.notify_all();
+        for thread in fresh {
+            self.spawn(thread, &mut threads)?;
+        }
+        threads.retain(|_, thread| !thread.is_finished());
+        Ok(())
+    }
+
+    /// Waits until all that [`Evaluator::replace`] asked for is done. False when the time was up.
+    pub fn wait_replaced(&self, timeout: Duration) -> bool {
+        self.shared.wait_while(timeout, |state| {
+            state.groups.values().any(|group| group.change.is_some() && !group.ended)
+        })
     }
 
     /// Tells that the log has grown.
@@ -272,7 +391,7 @@ impl Evaluator {
     pub fn status(&self) -> Vec<EvaluatorStatus> {
         let end = self.store.log_range(&self.tenant).end;
         let mut all: Vec<EvaluatorStatus> =
-            self.shared.lock().groups.iter().map(|group| group.status.clone()).collect();
+            self.shared.lock().groups.values().map(|group| group.status.clone()).collect();
         for status in &mut all {
             status.lag_rows = end.saturating_sub(status.offset);
             status.lag_ms = if status.lag_rows == 0 { 0 } else { self.age(status.offset) };
@@ -295,7 +414,7 @@ impl Evaluator {
         self.shared.lock().waiting += 1;
         self.wake();
         let behind = |state: &mut State| {
-            state.groups.iter().any(|group| {
+            state.groups.values().any(|group| {
                 group.kept < end && group.status.quarantined_since.is_none() && !group.ended
             })
         };
@@ -320,7 +439,7 @@ impl Evaluator {
     fn end(&mut self) {
         self.shared.lock().stopping = true;
         self.shared.changed.notify_all();
-        for thread in self.threads.drain(..) {
+        for (_, thread) in std::mem::take(&mut *self.threads()) {
             // A thread that panicked has nothing to say any more; its panic was printed.
             let _ = thread.join();
         }
@@ -329,7 +448,7 @@ impl Evaluator {
 
 impl Drop for Evaluator {
     fn drop(&mut self) {
-        if !self.threads.is_empty() {
+        if !self.threads().is_empty() {
             self.shared.abandoned.store(true, Ordering::Relaxed);
             self.end();
         }
@@ -343,21 +462,30 @@ impl fmt::Debug for Evaluator {
 }
 
 struct GroupThread {
-    index: usize,
+    name: String,
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     tenant: TenantName,
-    group: Group,
     options: EvaluatorOptions,
     worker: Worker,
     pause: Duration,
+}
+
+/// What a round came to.
+enum Round {
+    /// There may be more to do.
+    Done,
+    /// The group was told to end; who did it, and why.
+    End(Arc<Origins>),
 }
 
 impl GroupThread {
     fn run(mut self) {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
         let mut state = self.shared.lock();
-        if let Some(group) = state.groups.get_mut(self.index) {
+        if matches!(ended, Ok(true)) {
+            state.groups.remove(&self.name);
+        } else if let Some(group) = state.groups.get_mut(&self.name) {
             group.ended = true;
             if ended.is_err() {
                 let why = "evaluation of this group panicked; restart casbah, and report it";
@@ -368,23 +496,28 @@ impl GroupThread {
         self.shared.changed.notify_all();
     }
 
-    fn work(&mut self) {
+    /// Works until it is time to stop; true when the group was told to end.
+    fn work(&mut self) -> bool {
         match self.worker.sweep() {
             Ok(0) => {}
-            Ok(swept) => tracing::info!(group = self.group.name(), swept, "old state deleted"),
-            Err(error) => tracing::warn!(group = self.group.name(), %error, "cannot sweep state"),
+            Ok(swept) => tracing::info!(group = self.name, swept, "old state deleted"),
+            Err(error) => tracing::warn!(group = self.name, %error, "cannot sweep state"),
         }
         while !self.shared.stopping() {
             match self.round() {
-                Ok(()) => {}
+                Ok(Round::Done) => {}
+                Ok(Round::End(origins)) => {
+                    self.end(&origins);
+                    return true;
+                }
                 Err(error) if self.is_over(&error) => {
                     self.publish(Some(error.to_string()));
                     break;
                 }
                 Err(error) => {
-                    tracing::warn!(group = self.group.name(), %error, "evaluation waits");
+                    tracing::warn!(group = self.name, %error, "evaluation waits");
                     self.publish(Some(error.to_string()));
-                    self.shared.pause(self.pause);
+                    self.shared.pause(&self.name, self.pause);
                     self.pause = (self.pause * 2).min(self.options.longest_pause);
                 }
             }
@@ -392,6 +525,50 @@ impl GroupThread {
         if !self.shared.abandoned.load(Ordering::Relaxed) {
             self.last_checkpoint();
         }
+        false
+    }
+
+    /// Writes what there is, and that nobody evaluates the group any more. What can't be written is
+    /// evaluated again, and told, by whoever begins with this group anew.
+    fn end(&mut self, origins: &Origins) {
+        let ended = self
+            .checkpoint()
+            .and_then(|()| records::end(self.store.as_ref(), &self.tenant, &self.name, origins));
+        match ended {
+            Ok(()) => tracing::info!(group = self.name, "ended: it has no policies any more"),
+            Err(error) => tracing::warn!(group = self.name, %error, "ended without a record"),
+        }
+    }
+
+    /// What the thread has to do before the next batch. Once it has taken an end it ends.
+    fn change(&self) -> Option<Change> {
+        let mut state = self.shared.lock();
+        let group = state.groups.get_mut(&self.name)?;
+        let change = group.change.clone();
+        group.ending = matches!(change, Some(Change::End(_)));
+        change
+    }
+
+    /// Goes on with another configuration: everything gathered by the old one is written first.
+    fn become_group(&mut self, group: Group) -> Result<(), DetectError> {
+        let digest = group.digest().to_owned();
+        if self.worker.group().digest() != digest {
+            self.checkpoint()?;
+            let policies = group.policies().iter().map(|p| p.name.clone()).collect();
+            self.worker.replace(group);
+            if let Some(group) = self.shared.lock().groups.get_mut(&self.name) {
+                group.status.policies = policies;
+            }
+        }
+        self.worker.announce()?;
+        if let Some(group) = self.shared.lock().groups.get_mut(&self.name)
+            && group.digest == digest
+        {
+            group.change = None;
+        }
+        tracing::info!(group = self.name, from = self.worker.offset().next, "policies replaced");
+        self.publish(None);
+        Ok(())
     }
 
     /// Writes what there is, and wakes the other groups when that made the log longer.
@@ -408,7 +585,7 @@ impl GroupThread {
         let failed = self.checkpoint().err().map(|error| error.to_string());
         let (since, before) = {
             let state = self.shared.lock();
-            let status = state.groups.get(self.index).map(|group| &group.status);
+            let status = state.groups.get(&self.name).map(|group| &group.status);
             status.map_or((None, None), |s| (s.quarantined_since, s.trouble.clone()))
         };
         let behind = self.worker.offset().next < self.store.log_range(&self.tenant).end;
@@ -427,7 +604,7 @@ impl GroupThread {
                 if let Ok(worker) = Worker::open(
                     Arc::clone(&self.store),
                     self.tenant.clone(),
-                    self.group.clone(),
+                    self.worker.group().clone(),
                     self.options.clone(),
                 ) {
                     self.worker = worker;
@@ -438,8 +615,13 @@ impl GroupThread {
         }
     }
 
-    /// A batch, a checkpoint, or a rest.
-    fn round(&mut self) -> Result<(), DetectError> {
+    /// A change, a batch, a checkpoint, or a rest.
+    fn round(&mut self) -> Result<Round, DetectError> {
+        match self.change() {
+            Some(Change::End(origins)) => return Ok(Round::End(origins)),
+            Some(Change::Become(group)) => self.become_group(group)?,
+            None => {}
+        }
         // What was gathered before writing failed is written before anything is added to it.
         if self.is_due() {
             self.checkpoint()?;
@@ -462,10 +644,12 @@ impl GroupThread {
                     self.checkpoint()?;
                 }
                 self.publish(None);
-                self.shared.wait(woken, self.rest());
+                if !self.worker.sweep_leaving()? {
+                    self.shared.wait(&self.name, woken, self.rest());
+                }
             }
         }
-        Ok(())
+        Ok(Round::Done)
     }
 
     /// How long to wait for more: until the next checkpoint is due, or the next look.
@@ -490,11 +674,12 @@ impl GroupThread {
         let since = now();
         let mut why = why;
         let mut pause = self.options.pause;
-        tracing::error!(group = self.group.name(), why, "quarantined");
+        tracing::error!(group = self.name, why, "quarantined");
         loop {
             self.publish_quarantine(Some(since), Some(why.clone()));
-            self.shared.pause(pause);
-            if self.shared.stopping() {
+            self.shared.pause(&self.name, pause);
+            // A change may be the repair.
+            if !self.shared.lock().goes_on(&self.name) {
                 return;
             }
             pause = (pause * 2).min(self.options.longest_pause);
@@ -504,7 +689,7 @@ impl GroupThread {
                 Err(error) => why = error.to_string(),
             }
         }
-        tracing::info!(group = self.group.name(), "out of quarantine");
+        tracing::info!(group = self.name, "out of quarantine");
         self.publish(None);
     }
 
@@ -517,7 +702,7 @@ impl GroupThread {
 
     fn publish_quarantine(&self, since: Option<i64>, trouble: Option<String>) {
         let mut state = self.shared.lock();
-        if let Some(group) = state.groups.get_mut(self.index) {
+        if let Some(group) = state.groups.get_mut(&self.name) {
             let offset = self.worker.offset();
             let status = &mut group.status;
             status.offset = offset.next;

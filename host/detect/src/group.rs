@@ -1,14 +1,16 @@
 //! A group: the policies that one configured detector evaluates together.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use casbah_model::detector::{Detector, DetectorDescription, Problem};
 
+use crate::history::Origins;
 use crate::policy::PolicyFile;
 
 /// Where detectors come from. The program implements it over its plugins, tests over native code.
-pub trait Detectors {
+pub trait Detectors: Sync {
     /// Names of all detectors there are.
     fn names(&self) -> Vec<String>;
 
@@ -45,7 +47,23 @@ pub struct Group {
     detector: Arc<dyn Detector>,
     policies: Vec<Arc<PolicyFile>>,
     /// What the keys of each policy's state begin with.
-    prefixes: Vec<Vec<u8>>,
+    prefixes: Vec<Prefix>,
+    known: HashSet<Prefix>,
+    digest: String,
+    /// The group at whose offset this one begins when it never ran.
+    beside: Option<String>,
+    origins: Arc<Origins>,
+}
+
+/// What the keys of a policy's state begin with.
+pub(crate) type Prefix = [u8; 14];
+
+/// What the names of groups in shadow begin with. No detector and no policy is named like that.
+const SHADOW: &str = "shadow/";
+
+/// Whether the group of that name runs in shadow.
+pub(crate) fn is_shadow(group: &str) -> bool {
+    group.starts_with(SHADOW)
 }
 
 impl Group {
@@ -55,15 +73,76 @@ impl Group {
         detector: Arc<dyn Detector>,
         policies: Vec<Arc<PolicyFile>>,
     ) -> Self {
-        let prefixes = policies
+        let name = name.into();
+        let prefixes: Vec<Prefix> = policies
             .iter()
             .map(|policy| {
-                let mut prefix = detector_mark(&detector.description().name).to_vec();
-                prefix.extend_from_slice(&policy_mark(detector.description(), policy));
+                let mut prefix = [0; 14];
+                let marks = group_mark(&name)
+                    .into_iter()
+                    .chain(policy_mark(detector.description(), policy));
+                for (byte, mark) in prefix.iter_mut().zip(marks) {
+                    *byte = mark;
+                }
                 prefix
             })
             .collect();
-        Self { name: name.into(), detector, policies, prefixes }
+        let digest = digest(detector.description(), &policies);
+        let known = prefixes.iter().copied().collect();
+        Self {
+            name,
+            detector,
+            policies,
+            prefixes,
+            known,
+            digest,
+            beside: None,
+            origins: Arc::default(),
+        }
+    }
+
+    /// The group of one candidate that runs in shadow, with an offset and a state of its own. It
+    /// begins where the policies in force of the same detector are.
+    pub fn shadow(detector: Arc<dyn Detector>, policy: Arc<PolicyFile>) -> Self {
+        let beside = detector.description().name.clone();
+        let name = Self::shadow_name(&policy.name);
+        Self { beside: Some(beside), ..Self::new(name, detector, vec![policy]) }
+    }
+
+    /// The name of the group in which a candidate runs in shadow.
+    pub fn shadow_name(policy: &str) -> String {
+        format!("{SHADOW}{policy}")
+    }
+
+    /// The same group, told who changed its policies, and why.
+    #[must_use]
+    pub fn with_origins(self, origins: Arc<Origins>) -> Self {
+        Self { origins, ..self }
+    }
+
+    /// Whether it runs in shadow.
+    pub fn is_shadow(&self) -> bool {
+        is_shadow(&self.name)
+    }
+
+    /// The group at whose offset it begins when it never ran.
+    pub(crate) fn beside(&self) -> Option<&str> {
+        self.beside.as_deref()
+    }
+
+    /// Who changed which of its policies, and why.
+    pub(crate) fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// Stands for the detector and everything that its policies say: 12 hex digits.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What the keys of each policy's state begin with, in the order of the policies.
+    pub(crate) fn prefixes(&self) -> &[Prefix] {
+        &self.prefixes
     }
 
     /// Its name.
@@ -81,7 +160,7 @@ impl Group {
         &self.policies
     }
 
-    /// Where state is kept: (mark of the detector, mark of the version of its state and of the policy
+    /// Where state is kept: (mark of the group, mark of the version of its state and of the policy
     /// with its settings, key or a hash of it). So a policy that is changed starts with no state, and
     /// one whose title is changed keeps it.
     pub(crate) fn state_key(&self, policy: u32, key: &str) -> Option<Vec<u8>> {
@@ -98,14 +177,19 @@ impl Group {
         Some(bytes)
     }
 
-    /// Whether a key of state belongs to this group's detector, and to no policy it has now.
+    /// Whether a key of state belongs to this group, and to no policy it has now.
     pub(crate) fn is_left_over(&self, key: &[u8]) -> bool {
-        !self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+        key.first_chunk().is_none_or(|prefix: &Prefix| !self.known.contains(prefix))
     }
 
-    /// What all keys of state of this group's detector begin with, whatever the version.
+    /// What all keys of state of this group begin with, whatever the version of its detector.
     pub fn state_prefix(&self) -> Vec<u8> {
-        detector_mark(&self.detector.description().name).to_vec()
+        Self::state_prefix_of(&self.name)
+    }
+
+    /// The same, of the group of that name.
+    pub(crate) fn state_prefix_of(name: &str) -> Vec<u8> {
+        group_mark(name).to_vec()
     }
 }
 
@@ -115,8 +199,8 @@ impl Group {
 /// Bytes of a hash that stands for a longer key.
 const HASH: usize = 12;
 
-/// Stands for a detector.
-fn detector_mark(name: &str) -> [u8; 6] {
+/// Stands for a group.
+fn group_mark(name: &str) -> [u8; 6] {
     blake3::hash(name.as_bytes()).as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
@@ -128,6 +212,25 @@ fn policy_mark(detector: &DetectorDescription, policy: &PolicyFile) -> [u8; 8] {
     hasher.update(policy.name.as_bytes());
     hasher.update(policy.settings_digest.as_bytes());
     hasher.finalize().as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+fn digest(detector: &DetectorDescription, policies: &[Arc<PolicyFile>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut text = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    text(&detector.name);
+    text(&detector.version);
+    for policy in policies {
+        text(&policy.name);
+        text(&policy.revision);
+        // What was filled in from lists is in no file of the policy's own.
+        text(&policy.settings_json);
+    }
+    let mut digest = hasher.finalize().to_hex().to_string();
+    digest.truncate(12);
+    digest
 }
 
 impl fmt::Debug for Group {

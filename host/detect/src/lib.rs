@@ -17,11 +17,13 @@ pub mod calibrate;
 mod error;
 pub mod evaluate;
 mod group;
+pub mod history;
 pub mod offline;
 pub mod policy;
 pub mod policy_test;
 mod slice;
 mod step;
+mod stored;
 mod suggest;
 mod yaml;
 

@@ -1,11 +1,12 @@
 //! The keyed state of a group: what has changed since the last checkpoint, over a bounded copy of
 //! what the store holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use casbah_model::TenantName;
 use casbah_store::{Commit, Store, StoreError, Table};
 
+use crate::group::Prefix;
 use crate::step::States;
 
 /// State that was read or written is kept in two generations: when the young one has grown to half
@@ -55,6 +56,18 @@ impl Cache {
         for (key, value) in std::mem::take(&mut self.changed) {
             self.remember(key, value);
         }
+    }
+
+    /// Forgets what is known of state that begins like this. There must be no changes.
+    pub(super) fn forget(&mut self, prefixes: &HashSet<Prefix>) {
+        if prefixes.is_empty() {
+            return;
+        }
+        let stays = |key: &Vec<u8>| {
+            key.first_chunk().is_none_or(|prefix: &Prefix| !prefixes.contains(prefix))
+        };
+        self.young.retain(|key, _| stays(key));
+        self.old.retain(|key, _| stays(key));
     }
 
     /// Bytes of changes that wait to be written, roughly.

@@ -2,11 +2,14 @@
 //! activities that a detector could not digest.
 
 use casbah_model::TenantName;
-use casbah_store::{ScanRange, Store, Table};
+use casbah_store::{Commit, ScanRange, Store, Table};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DetectError, DetectErrorKind};
+use super::now;
+use crate::error::DetectError;
 use crate::group::Group;
+use crate::history::{Origins, Turnover};
+use crate::stored::{decode, each, encode};
 
 const FORMAT: u32 = 1;
 
@@ -39,7 +42,7 @@ impl Offset {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DetectError> {
-        decode("an offset", bytes, |offset: &Self| offset.format)
+        decode("an offset", bytes, |offset: &Self| offset.format, FORMAT)
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>, DetectError> {
@@ -65,34 +68,75 @@ pub struct Generation {
     pub version: String,
     /// Names and revisions of the policies.
     pub policies: Vec<(String, String)>,
+    /// When it came in force, ms since 1970; 0 when that was not noted.
+    #[serde(default)]
+    pub at: i64,
+    /// What stands for each policy's state, in the order of `policies`; none in older records.
+    #[serde(default)]
+    pub marks: Vec<String>,
+    /// Digests of the policies' settings as resolved, in the same order; none in older records.
+    #[serde(default)]
+    pub settings: Vec<String>,
 }
 
 impl Generation {
-    pub(super) fn of(group: &Group, from: u64) -> Self {
+    pub(crate) fn of(group: &Group, from: u64, at: i64) -> Self {
         let description = group.detector().description();
-        let policies: Vec<(String, String)> =
-            group.policies().iter().map(|p| (p.name.clone(), p.revision.clone())).collect();
-        let mut hasher = blake3::Hasher::new();
-        let mut text = |text: &str| {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let settings = |text: &str| {
+            let mut digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+            digest.truncate(12);
+            digest
         };
-        text(&description.name);
-        text(&description.version);
-        for (name, revision) in &policies {
-            text(name);
-            text(revision);
-        }
-        let mut digest = hasher.finalize().to_hex().to_string();
-        digest.truncate(12);
         Self {
             format: FORMAT,
             from,
-            digest,
+            digest: group.digest().to_owned(),
             detector: description.name.clone(),
             version: description.version.clone(),
-            policies,
+            policies: group
+                .policies()
+                .iter()
+                .map(|p| (p.name.clone(), p.revision.clone()))
+                .collect(),
+            at,
+            marks: group.prefixes().iter().map(|prefix| hex(prefix)).collect(),
+            settings: group.policies().iter().map(|p| settings(&p.settings_json)).collect(),
         }
+    }
+
+    /// Nobody evaluates from there on.
+    pub(super) fn none(from: u64, at: i64) -> Self {
+        Self {
+            format: FORMAT,
+            from,
+            digest: String::new(),
+            detector: String::new(),
+            version: String::new(),
+            policies: Vec::new(),
+            at,
+            marks: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// Revision and settings of a policy in it.
+    pub(crate) fn of_policy(&self, name: &str) -> Option<(&str, &str)> {
+        let index = self.policies.iter().position(|(policy, _)| policy == name)?;
+        let (_, revision) = self.policies.get(index)?;
+        Some((revision, self.settings.get(index).map_or("", String::as_str)))
+    }
+
+    /// Whether the state that a mark stands for is what this generation left. Older records tell
+    /// nothing; what they left was swept of everything else.
+    pub(super) fn knows(&self, mark: &String) -> bool {
+        self.marks.contains(mark) || (self.marks.is_empty() && !self.policies.is_empty())
+    }
+
+    /// What stands for a policy's state.
+    pub(crate) fn mark_of(&self, name: &str) -> Option<&str> {
+        let index = self.policies.iter().position(|(policy, _)| policy == name)?;
+        self.marks.get(index).map(String::as_str)
     }
 
     pub(super) fn key(&self, group: &str) -> Vec<u8> {
@@ -122,10 +166,101 @@ pub fn generations(
 ) -> Result<Vec<Generation>, DetectError> {
     let mut all = Vec::new();
     each(store, tenant, Table::Offset, generation_prefix(group), |bytes| {
-        all.push(decode("a generation", bytes, |generation: &Generation| generation.format)?);
+        all.push(decode("a generation", bytes, |g: &Generation| g.format, FORMAT)?);
         Ok(true)
     })?;
     Ok(all)
+}
+
+/// What evaluates a group's log now, or did last.
+pub(crate) fn last_generation(
+    store: &dyn Store,
+    tenant: &TenantName,
+    group: &str,
+) -> Result<Option<Generation>, DetectError> {
+    let mut last = None;
+    let range = ScanRange::prefix(generation_prefix(group));
+    store.scan(tenant, Table::Offset, &range, true, &mut |_, bytes| {
+        last = Some(bytes.to_vec());
+        false
+    })?;
+    last.map(|bytes| decode("a generation", &bytes, |g: &Generation| g.format, FORMAT)).transpose()
+}
+
+/// Names of all groups that ever ran and were not forgotten.
+pub(crate) fn group_names(
+    store: &dyn Store,
+    tenant: &TenantName,
+) -> Result<Vec<String>, DetectError> {
+    let mut names = Vec::new();
+    store.scan(tenant, Table::Offset, &ScanRange::prefix("offset/"), false, &mut |key, _| {
+        let name = std::str::from_utf8(key).ok().and_then(|key| key.strip_prefix("offset/"));
+        names.extend(name.map(str::to_owned));
+        true
+    })?;
+    Ok(names)
+}
+
+/// Says in the store that nobody evaluates a group any more. Nothing happens when that is said, or
+/// when it never ran.
+pub(super) fn end(
+    store: &dyn Store,
+    tenant: &TenantName,
+    group: &str,
+    origins: &Origins,
+) -> Result<(), DetectError> {
+    let key = offset_key(group);
+    let Some(kept) = store.get(tenant, Table::Offset, &key)? else { return Ok(()) };
+    let mut next = Offset::decode(&kept)?;
+    let Some(before) = last_generation(store, tenant, group)? else { return Ok(()) };
+    if before.policies.is_empty() {
+        return Ok(());
+    }
+    next.generation = String::new();
+    let now = Generation::none(next.next, now());
+    let turnover = Turnover { group, before: Some(&before), now: &now, policies: &[], origins };
+    let commit = Commit::new()
+        .expect(Table::Offset, key.clone(), Some(kept))
+        .put(Table::Offset, now.key(group), now.encode()?)
+        .put(Table::Offset, key, next.encode()?);
+    store.commit(tenant, turnover.write(store, tenant, commit)?)?;
+    Ok(())
+}
+
+/// Where a group is in the log; `None` when it never ran.
+pub(crate) fn stored_offset(
+    store: &dyn Store,
+    tenant: &TenantName,
+    group: &str,
+) -> Result<Option<u64>, DetectError> {
+    match store.get(tenant, Table::Offset, &offset_key(group))? {
+        Some(bytes) => Ok(Some(Offset::decode(&bytes)?.next)),
+        None => Ok(None),
+    }
+}
+
+/// Lets a group that never ran begin there.
+pub(crate) fn begin_at(commit: Commit, group: &str, next: u64) -> Result<Commit, DetectError> {
+    Ok(commit.put(Table::Offset, offset_key(group), Offset::new(next).encode()?))
+}
+
+/// Deletes what is known of where a group was and what evaluated it.
+pub(crate) fn forget(
+    store: &dyn Store,
+    tenant: &TenantName,
+    mut commit: Commit,
+    group: &str,
+) -> Result<Commit, DetectError> {
+    let mut keys = Vec::new();
+    let range = ScanRange::prefix(generation_prefix(group));
+    store.scan(tenant, Table::Offset, &range, false, &mut |key, _| {
+        keys.push(key.to_vec());
+        true
+    })?;
+    for key in keys {
+        commit = commit.delete(Table::Offset, key);
+    }
+    Ok(commit.delete(Table::Offset, offset_key(group)))
 }
 
 /// An activity that a detector could not digest.
@@ -168,50 +303,9 @@ pub fn dead_letters(
     let mut all = Vec::new();
     each(store, tenant, Table::DeadLetter, Vec::new(), |bytes| {
         if all.len() < limit {
-            all.push(decode("a dead letter", bytes, |letter: &DeadLetter| letter.format)?);
+            all.push(decode("a dead letter", bytes, |letter: &DeadLetter| letter.format, FORMAT)?);
         }
         Ok(all.len() < limit)
     })?;
     Ok(all)
-}
-
-fn each(
-    store: &dyn Store,
-    tenant: &TenantName,
-    table: Table,
-    prefix: Vec<u8>,
-    mut visit: impl FnMut(&[u8]) -> Result<bool, DetectError>,
-) -> Result<(), DetectError> {
-    let mut failed = None;
-    store.scan(tenant, table, &ScanRange::prefix(prefix), false, &mut |_, bytes| {
-        visit(bytes).unwrap_or_else(|error| {
-            failed = Some(error);
-            false
-        })
-    })?;
-    failed.map_or(Ok(()), Err)
-}
-
-fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, DetectError> {
-    serde_json::to_vec(value)
-        .map_err(|error| DetectError::new(DetectErrorKind::Stored, error.to_string()))
-}
-
-fn decode<T: for<'de> Deserialize<'de>>(
-    what: &str,
-    bytes: &[u8],
-    format: impl Fn(&T) -> u32,
-) -> Result<T, DetectError> {
-    let stored = |message: String| DetectError::new(DetectErrorKind::Stored, message);
-    let value: T = serde_json::from_slice(bytes).map_err(|error| {
-        stored(format!(
-            "{what} in the store can't be read: {error}\nhint: a newer casbah may have written it"
-        ))
-    })?;
-    match format(&value) {
-        found if found > FORMAT => Err(stored(format!(
-            "{what} in the store is in form {found}, this program reads forms up to {FORMAT}\nhint: use the newer casbah that wrote it"
-        ))),
-        _ => Ok(value),
-    }
 }

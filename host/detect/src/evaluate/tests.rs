@@ -187,8 +187,8 @@ fn live(group: &Group, store: &Arc<MemoryStore>, acts: &[Act], events: &[Event])
     }
     arrive(usize::MAX);
     store.fail_reads(0);
-    while worker.turn(7).unwrap() != Turn::Idle {}
     store.fail_commits(0);
+    while worker.turn(7).unwrap() != Turn::Idle {}
     worker.checkpoint().unwrap();
     worker
 }
@@ -507,7 +507,7 @@ fn a_store_that_is_gone_ends_it() {
         let evaluator =
             Evaluator::start(Arc::clone(&store) as _, tenant(), groups, quick()).unwrap();
         wait_until("the thread has ended", || {
-            evaluator.threads.iter().all(JoinHandle::is_finished)
+            evaluator.threads().values().all(JoinHandle::is_finished)
         });
         assert!(evaluator.wait_caught_up(LONG), "it is not waited for");
         let status = evaluator.stop();
@@ -611,6 +611,7 @@ fn a_second_evaluator_is_noticed() {
         let shared: Arc<dyn Store> = Arc::clone(&store) as _;
         Worker::open(shared, tenant(), group.clone(), EvaluatorOptions::default()).unwrap()
     };
+    open().announce().unwrap();
     let (mut one, mut two) = (open(), open());
     one.turn(100).unwrap();
     two.turn(100).unwrap();

@@ -3,7 +3,7 @@
 //! It is not a thread and knows no clock but for the age of what it has gathered: who calls
 //! [`Worker::turn`] and [`Worker::checkpoint`] decides when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,14 +13,18 @@ use casbah_store::{Commit, ScanRange, Store, StoreError, Table};
 
 use super::EvaluatorOptions;
 use super::cache::Cache;
-use super::records::{DeadLetter, Generation, Offset, offset_key};
+use super::records::{DeadLetter, Generation, Offset, last_generation, offset_key, stored_offset};
 use crate::alerts::{self, New};
 use crate::behavior;
 use crate::error::DetectError;
-use crate::group::Group;
+use crate::group::{Group, Prefix};
+use crate::history::Turnover;
 use crate::offline::join;
 use crate::slice::slice;
 use crate::step::{StepError, step};
+
+/// Keys of state that are deleted in one commit.
+const SWEPT_AT_ONCE: usize = 4096;
 
 /// What a turn came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(super) struct Worker {
     gathered: Gathered,
     /// Activities in a row that the detector failed on.
     failures: u32,
+    /// What the state of policies begins with that are no more.
+    leaving: Vec<Prefix>,
 }
 
 #[derive(Default)]
@@ -55,8 +61,6 @@ struct Gathered {
     alerts: BTreeMap<String, Alert>,
     dead: Vec<DeadLetter>,
     rows: u64,
-    /// First activity evaluated.
-    from: u64,
     since: Option<Instant>,
 }
 
@@ -88,7 +92,13 @@ impl Worker {
         let kept = store.get(&tenant, Table::Offset, &offset_key(group.name()))?;
         let offset = match &kept {
             Some(bytes) => Offset::decode(bytes)?,
-            None => Offset::new(store.log_range(&tenant).start),
+            None => {
+                let beside = match group.beside() {
+                    Some(beside) => stored_offset(store.as_ref(), &tenant, beside)?,
+                    None => None,
+                };
+                Offset::new(beside.unwrap_or(store.log_range(&tenant).start))
+            }
         };
         let states = Cache::new(options.state_cache_bytes);
         let worker = Self {
@@ -101,6 +111,7 @@ impl Worker {
             states,
             gathered: Gathered::default(),
             failures: 0,
+            leaving: Vec::new(),
         };
         Ok(worker)
     }
@@ -136,8 +147,93 @@ impl Worker {
             || self.states.changed_keys() >= self.options.checkpoint_keys
     }
 
+    /// Says in the store that this group evaluates from its offset on, unless it is said already:
+    /// before it evaluates anything. A policy that was not there before begins without state.
+    pub(super) fn announce(&mut self) -> Result<(), DetectError> {
+        if self.kept.is_some() && self.offset.generation == self.group.digest() {
+            return Ok(());
+        }
+        let store = Arc::clone(&self.store);
+        let name = self.group.name();
+        let before = last_generation(store.as_ref(), &self.tenant, name)?;
+        let generation = Generation::of(&self.group, self.offset.next, super::now());
+        if let Some(before) = &before {
+            for (prefix, mark) in self.group.prefixes().iter().zip(&generation.marks) {
+                if !before.knows(mark) {
+                    while self.delete_state(prefix)? > 0 {}
+                }
+            }
+        }
+        let mut next = self.offset.clone();
+        next.generation.clone_from(&generation.digest);
+        let bytes = next.encode()?;
+        let key = offset_key(name);
+        let commit = Commit::new()
+            .expect(Table::Offset, key.clone(), self.kept.clone())
+            .put(Table::Offset, generation.key(name), generation.encode()?)
+            .put(Table::Offset, key, bytes.clone());
+        let turnover = Turnover {
+            group: name,
+            before: before.as_ref(),
+            now: &generation,
+            policies: self.group.policies(),
+            origins: self.group.origins(),
+        };
+        let commit = turnover.write(store.as_ref(), &self.tenant, commit)?;
+        self.store.commit(&self.tenant, commit)?;
+        self.offset = next;
+        self.kept = Some(bytes);
+        Ok(())
+    }
+
+    /// The group that it evaluates.
+    pub(super) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Goes on with another configuration of the group. Everything gathered must have been written.
+    pub(super) fn replace(&mut self, group: Group) {
+        let stays: HashSet<Prefix> = group.prefixes().iter().copied().collect();
+        let leaving: HashSet<Prefix> =
+            self.group.prefixes().iter().filter(|old| !stays.contains(*old)).copied().collect();
+        self.states.forget(&leaving);
+        // What comes back before it is swept begins without state, see `announce`.
+        self.leaving.retain(|prefix| !stays.contains(prefix));
+        self.leaving.extend(leaving);
+        self.failures = 0;
+        self.group = group;
+    }
+
+    /// Deletes some of the state of policies that are no more. Says whether there may be more.
+    pub(super) fn sweep_leaving(&mut self) -> Result<bool, StoreError> {
+        let Some(prefix) = self.leaving.last().copied() else { return Ok(false) };
+        if self.delete_state(&prefix)? == 0 {
+            self.leaving.pop();
+        }
+        Ok(!self.leaving.is_empty())
+    }
+
+    /// Deletes some keys of state, and says how many.
+    fn delete_state(&self, prefix: &[u8]) -> Result<usize, StoreError> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let range = ScanRange::prefix(prefix);
+        self.store.scan(&self.tenant, Table::State, &range, false, &mut |key, _| {
+            keys.push(key.to_vec());
+            keys.len() < SWEPT_AT_ONCE
+        })?;
+        let count = keys.len();
+        if count > 0 {
+            let commit = keys
+                .into_iter()
+                .fold(Commit::new(), |commit, key| commit.delete(Table::State, key));
+            self.store.commit(&self.tenant, commit)?;
+        }
+        Ok(count)
+    }
+
     /// Reads and evaluates the next batch, of at most `rows` activities.
     pub(super) fn turn(&mut self, rows: usize) -> Result<Turn, DetectError> {
+        self.announce()?;
         let range = self.store.log_range(&self.tenant);
         if self.offset.next >= range.end {
             return Ok(Turn::Idle);
@@ -188,9 +284,6 @@ impl Worker {
             "activities were deleted before they were evaluated; keep them longer, or find out why \
              evaluation is late"
         );
-        if self.gathered.rows == 0 {
-            self.gathered.from = next;
-        }
         self.offset.next = next;
         self.offset.errors += lost;
         self.gathered.since.get_or_insert_with(Instant::now);
@@ -199,9 +292,6 @@ impl Worker {
     fn advance(&mut self, from: u64, next: u64) {
         if next <= from {
             return;
-        }
-        if self.gathered.rows == 0 {
-            self.gathered.from = from;
         }
         self.offset.next = next;
         self.offset.activities += next - from;
@@ -322,15 +412,9 @@ impl Worker {
         if self.is_clean() {
             return Ok(false);
         }
-        let generation = Generation::of(&self.group, self.gathered.from);
         let mut next = self.offset.clone();
         let key = offset_key(self.group.name());
         let mut commit = Commit::new().expect(Table::Offset, key.clone(), self.kept.clone());
-        if next.generation != generation.digest {
-            next.generation.clone_from(&generation.digest);
-            commit =
-                commit.put(Table::Offset, generation.key(self.group.name()), generation.encode()?);
-        }
         commit = self.states.write(commit);
         let mut noticed = Vec::new();
         for alert in self.gathered.alerts.values() {
@@ -370,7 +454,6 @@ impl Worker {
 
     /// Deletes the state of policies and of versions of the detector that are no more.
     pub(super) fn sweep(&self) -> Result<u64, StoreError> {
-        const AT_ONCE: usize = 4096;
         let mut swept = 0;
         loop {
             let mut keys: Vec<Vec<u8>> = Vec::new();
@@ -379,7 +462,7 @@ impl Worker {
                 if self.group.is_left_over(key) {
                     keys.push(key.to_vec());
                 }
-                keys.len() < AT_ONCE
+                keys.len() < SWEPT_AT_ONCE
             })?;
             if keys.is_empty() {
                 return Ok(swept);

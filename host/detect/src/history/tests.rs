@@ -1,0 +1,1 @@
+//! Revisions of policies and when they were in force.
