@@ -7,23 +7,33 @@
 //!
 //! It is not where policies are evaluated, and a detector's settings mean nothing here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use casbah_model::Severity;
 use casbah_model::detector::Problem;
+use casbah_model::{Alert, Severity};
 
+use crate::cores;
+use crate::folder;
 use crate::group::{ConfigureError, Detectors, Group};
+use crate::lists::Lists;
 use crate::policy_test::PolicyTest;
-use crate::suggest::{self, shown};
-use crate::yaml::{self, Entry, Node, Value, Wrong};
+use crate::yaml::{self, Node, Wrong};
 
+mod alerting;
+mod draft;
 mod fields;
+mod keys;
+mod settings;
+mod severity;
 
+use draft::{Context, Draft};
 pub(crate) use fields::Fields;
-use fields::fields;
+
+pub use crate::folder::read_policies as read_folder;
+pub use alerting::Templates;
 
 /// The detector of a policy that names none.
 pub const DEFAULT_DETECTOR: &str = "activity";
@@ -43,8 +53,13 @@ pub const HOST_KEYS: &[&str] = &[
     "references",
     "enabled",
     "alert",
+    "respond",
     "tests",
 ];
+
+/// How many policies one core reads, or gives to a detector, at a time.
+const DRAFTS_AT_ONCE: usize = 16;
+const SETTINGS_AT_ONCE: usize = 128;
 
 /// What a policy can be about.
 pub const CATEGORIES: &[&str] = &[
@@ -75,7 +90,7 @@ pub struct PolicyFile {
     pub title: String,
     /// What it notices and why that matters; may be empty.
     pub description: String,
-    /// Severity of its alerts.
+    /// Severity of its alerts; where rows decide, that of alerts that none of them fits.
     pub severity: Severity,
     /// Name of its detector.
     pub detector: String,
@@ -91,11 +106,20 @@ pub struct PolicyFile {
     pub group: Vec<String>,
     /// Length of the window that one alert stands for, ms.
     pub quiet: i64,
-    /// What the detector is configured with: a JSON object of the detector's keys, and `policy`,
-    /// `group` (when given) and `quiet` in ms.
+    /// How an alert is told, where the file says it.
+    pub templates: Templates,
+    /// So many alerts a day are shown at most; `None` when the file does not say.
+    pub daily_limit: Option<u64>,
+    /// Names of the responses to its alerts.
+    pub respond: Vec<String>,
+    /// What the detector is configured with: a JSON object of the detector's keys with lists filled
+    /// in, and `policy`, `group` (when given), `quiet` in ms and `severities` (where rows decide).
     pub settings_json: String,
-    /// Digest of `settings_json`, 12 hex digits: as long as it stays, so does the policy's state.
+    /// Digest of what is counted, 12 hex digits: of the settings before lists are filled in, without
+    /// severities. As long as it stays, so does the policy's state.
     pub settings_digest: String,
+    /// The lists that are filled in, each with its digest.
+    pub lists: Vec<(String, String)>,
     /// Its tests.
     pub tests: Vec<PolicyTest>,
     /// Digest of the file's text, 12 hex digits.
@@ -104,6 +128,18 @@ pub struct PolicyFile {
     pub file: String,
     /// The file's text.
     pub source: String,
+}
+
+impl PolicyFile {
+    /// What an alert of it is called: by its template, otherwise its title.
+    pub fn title_of(&self, alert: &Alert) -> String {
+        self.templates.title.as_ref().map_or_else(|| self.title.clone(), |t| t.render(alert))
+    }
+
+    /// What an alert of it is described as; empty when the file has no template for that.
+    pub fn description_of(&self, alert: &Alert) -> String {
+        self.templates.description.as_ref().map(|t| t.render(alert)).unwrap_or_default()
+    }
 }
 
 /// Kind of a [`PolicyProblem`].
@@ -126,6 +162,12 @@ pub enum PolicyProblemKind {
     Setting,
     /// A test is not well formed.
     Test,
+    /// A list is wrong, or there is none of that name.
+    List,
+    /// The directory knows no such group.
+    Group,
+    /// A template can't be filled in.
+    Template,
 }
 
 /// One thing wrong with one policy file.
@@ -138,6 +180,22 @@ pub struct PolicyErrors {
 }
 
 impl PolicyErrors {
+    /// # Errors
+    /// These problems, when there are any.
+    pub(crate) fn none_of(mut problems: Vec<PolicyProblem>) -> Result<(), Self> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
+        Err(Self { problems })
+    }
+
+    /// All of several; `None` when there are none.
+    pub fn join(all: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let problems = all.into_iter().flat_map(|errors| errors.problems).collect();
+        Self::none_of(problems).err()
+    }
+
     /// The problems, by file and place.
     pub fn problems(&self) -> &[PolicyProblem] {
         &self.problems
@@ -152,24 +210,51 @@ impl fmt::Display for PolicyErrors {
 
 impl std::error::Error for PolicyErrors {}
 
+/// What policies are read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The files.
+    pub policies: &'a [PolicySource],
+    /// The lists that they may name.
+    pub lists: &'a Lists,
+    /// The groups that the directory knows; `None` when there is no directory at hand, and groups are
+    /// taken as they are.
+    pub groups: Option<&'a BTreeSet<String>>,
+}
+
 /// Policies that were read and checked together: no two have one name.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<PolicyFile>>,
+    unchecked_groups: BTreeSet<String>,
 }
 
 impl PolicySet {
-    /// Reads policies, and checks their settings with their detectors.
+    /// Reads policies that name no lists, and checks their settings with their detectors.
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read(sources: &[PolicySource], detectors: &dyn Detectors) -> Result<Self, PolicyErrors> {
+        let lists = Lists::default();
+        Self::read_with(&Sources { policies: sources, lists: &lists, groups: None }, detectors)
+    }
+
+    /// Reads policies, fills in lists, and checks their settings with their detectors, on all cores.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn read_with(
+        sources: &Sources<'_>,
+        detectors: &dyn Detectors,
+    ) -> Result<Self, PolicyErrors> {
+        let context = Context::new(sources, detectors);
         let mut problems = Vec::new();
-        let mut drafts: Vec<Draft> =
-            sources.iter().map(|source| Draft::read(source, detectors)).collect();
+        let mut drafts =
+            cores::map(sources.policies, DRAFTS_AT_ONCE, |source| Draft::read(source, &context));
         check_names(&drafts, &mut problems);
         check_settings(&mut drafts, detectors);
         let mut policies = Vec::new();
+        let mut unchecked_groups = BTreeSet::new();
         for draft in drafts {
             if draft.problems.is_empty()
                 && let Some(policy) = draft.policy
@@ -177,22 +262,27 @@ impl PolicySet {
                 policies.push(Arc::new(policy));
             }
             problems.extend(draft.problems);
+            unchecked_groups.extend(draft.unchecked_groups);
         }
-        if problems.is_empty() {
-            policies.sort_by(|a, b| a.name.cmp(&b.name));
-            return Ok(Self { policies });
-        }
-        problems.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
-        Err(PolicyErrors { problems })
+        PolicyErrors::none_of(problems)?;
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { policies, unchecked_groups })
     }
 
-    /// Reads every `.yaml` and `.yml` file of a folder, its subfolders not included.
+    /// Reads every `.yaml` and `.yml` file of a folder with the lists in `lists/`; its other
+    /// subfolders are not included.
     ///
     /// # Errors
     /// When the folder or a file can't be read, and everything that is wrong with any policy.
     pub fn load(folder: &Path, detectors: &dyn Detectors) -> Result<Self, PolicyErrors> {
-        let sources = read_folder(folder)?;
-        Self::read(&sources, detectors)
+        let content = folder::read(folder)?;
+        let sources = Sources { policies: &content.policies, lists: &content.lists, groups: None };
+        Self::read_with(&sources, detectors)
+    }
+
+    /// Groups that policies name and that no directory was at hand to check.
+    pub fn unchecked_groups(&self) -> &BTreeSet<String> {
+        &self.unchecked_groups
     }
 
     /// The policies, by name.
@@ -236,7 +326,7 @@ pub fn group(
                 .filter_map(|problem| {
                     let policy = policies.get(problem.policy as usize)?;
                     let document = yaml::parse(policy.source.as_bytes()).ok()?.1;
-                    Some(setting_problem(&policy.file, &policy.source, &document, &problem))
+                    Some(setting_problem(&policy.file, &policy.source, &document, &[], &problem))
                 })
                 .collect();
             Err(PolicyErrors { problems })
@@ -248,313 +338,6 @@ pub fn group(
                 .map(|policy| detector_failed(&policy.file, detector, &message))
                 .collect(),
         }),
-    }
-}
-
-/// The policy files of a folder, by name.
-///
-/// # Errors
-/// When the folder or one of the files can't be read.
-pub fn read_folder(folder: &Path) -> Result<Vec<PolicySource>, PolicyErrors> {
-    let failed = |path: &Path, error: &std::io::Error| PolicyErrors {
-        problems: vec![PolicyProblem::whole(
-            PolicyProblemKind::Read,
-            &path.display().to_string(),
-            format!("cannot read `{}`: {error}", path.display()),
-            "policies are files ending in `.yaml` in one folder",
-        )],
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
-        let path = entry.map_err(|error| failed(folder, &error))?.path();
-        let yaml = path.extension().is_some_and(|extension| {
-            extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
-        });
-        if yaml && path.is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let mut sources = Vec::new();
-    let mut problems = Vec::new();
-    for path in paths {
-        match read_bounded(&path) {
-            Ok(bytes) => sources.push(PolicySource { file: path.display().to_string(), bytes }),
-            Err(error) => problems.extend(failed(&path, &error).problems),
-        }
-    }
-    if problems.is_empty() { Ok(sources) } else { Err(PolicyErrors { problems }) }
-}
-
-/// One byte more than is allowed is enough to refuse a file.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A file on its way to a policy.
-struct Draft {
-    file: String,
-    text: String,
-    document: Option<Node>,
-    /// There is one as soon as there is a name: the rest has stand-ins where it is wrong.
-    policy: Option<PolicyFile>,
-    problems: Vec<PolicyProblem>,
-}
-
-impl Draft {
-    fn read(source: &PolicySource, detectors: &dyn Detectors) -> Self {
-        let mut draft = Self {
-            file: source.file.clone(),
-            text: String::new(),
-            document: None,
-            policy: None,
-            problems: Vec::new(),
-        };
-        match yaml::parse(&source.bytes) {
-            Ok((text, document)) => {
-                draft.text = text;
-                let mut fields = fields();
-                draft.policy = read_policy(&document, &draft, &mut fields, detectors);
-                for (kind, wrong) in fields.wrongs {
-                    draft.problems.push(PolicyProblem::at(kind, &draft.file, &draft.text, wrong));
-                }
-                draft.document = Some(document);
-            }
-            Err((text, wrong)) => draft.problems.push(PolicyProblem::at(
-                PolicyProblemKind::Syntax,
-                &source.file,
-                &text,
-                wrong,
-            )),
-        }
-        draft
-    }
-}
-
-fn read_policy(
-    document: &Node,
-    draft: &Draft,
-    fields: &mut Fields,
-    detectors: &dyn Detectors,
-) -> Option<PolicyFile> {
-    let name = fields.required_text(document, "policy");
-    let title = fields.required_text(document, "title");
-    let severity = severity(document, fields);
-    let detector = detector(document, fields, detectors);
-    let alert = Alerting::read(document, fields);
-    match &detector {
-        Some(detector) => {
-            let description = detectors.describe(detector);
-            check_keys(document, fields, detector, description.map(|d| d.settings));
-        }
-        None => check_slips(document, fields),
-    }
-    let category = fields.text(document, "category").unwrap_or_default();
-    if let Some(entry) = document.get("category")
-        && !category.is_empty()
-        && !CATEGORIES.contains(&category.as_str())
-    {
-        fields.wrong(
-            entry.value.span,
-            format!("`{}` is not a category", shown(&category)),
-            suggest::hint(&category, CATEGORIES.iter().copied(), "categories"),
-        );
-    }
-    let mitre = fields.texts(document, "mitre", |id| {
-        (!is_technique(id)).then(|| "a technique is written as `T1567` or `T1567.002`".to_owned())
-    });
-    let references = fields.texts(document, "references", |address| {
-        let web = address.starts_with("https://") || address.starts_with("http://");
-        (!web).then(|| "a reference is an address that begins with `https://`".to_owned())
-    });
-    let description = fields.text(document, "description").unwrap_or_default();
-    let enabled = fields.flag(document, "enabled").unwrap_or(true);
-    let name = checked_name(document, name, fields);
-    let tests = PolicyTest::read_all(document, fields);
-    // Everything has been looked at; without these two there is nothing to go on with.
-    let (name, detector) = (name?, detector?);
-    let settings_json = settings(document, &name, &alert);
-    Some(PolicyFile {
-        title: title.unwrap_or_default(),
-        description: description.trim().to_owned(),
-        severity: severity.unwrap_or(Severity::Medium),
-        detector,
-        category,
-        mitre,
-        references,
-        enabled,
-        group: alert.group.unwrap_or_default(),
-        quiet: alert.quiet,
-        settings_digest: digest(&settings_json),
-        settings_json,
-        tests,
-        revision: digest(&draft.text),
-        file: draft.file.clone(),
-        source: draft.text.clone(),
-        name,
-    })
-}
-
-fn checked_name(document: &Node, name: Option<String>, fields: &mut Fields) -> Option<String> {
-    let name = name?;
-    let fits = (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !name.starts_with('-');
-    if fits {
-        return Some(name);
-    }
-    fields.wrong(
-        document.get("policy").map(|entry| entry.value.span).unwrap_or_default(),
-        format!("`{}` is not a name of a policy", shown(&name)),
-        "use 1 to 63 of a-z, 0-9 and `-`, starting with a letter or digit".to_owned(),
-    );
-    None
-}
-
-fn severity(document: &Node, fields: &mut Fields) -> Option<Severity> {
-    let text = fields.required_text(document, "severity")?;
-    match text.parse() {
-        Ok(severity) => Some(severity),
-        Err(_) => {
-            let names = Severity::ALL.map(Severity::name);
-            fields.wrong(
-                document.get("severity").map(|entry| entry.value.span).unwrap_or_default(),
-                format!("`{}` is not a severity", shown(&text)),
-                suggest::hint(&text, names, "severities"),
-            );
-            None
-        }
-    }
-}
-
-fn detector(document: &Node, fields: &mut Fields, detectors: &dyn Detectors) -> Option<String> {
-    let span = document.get("detector").map(|entry| entry.value.span).unwrap_or(document.span);
-    let name = match document.get("detector") {
-        Some(_) => fields.text(document, "detector")?,
-        None => DEFAULT_DETECTOR.to_owned(),
-    };
-    if detectors.describe(&name).is_some() {
-        return Some(name);
-    }
-    let names = detectors.names();
-    fields.wrong_kind(
-        PolicyProblemKind::Detector,
-        span,
-        format!("there is no detector `{}`", shown(&name)),
-        suggest::hint(&name, names.iter().map(String::as_str), "the detectors"),
-    );
-    None
-}
-
-/// Every key must be the host's or one of the detector's settings.
-fn check_keys(
-    document: &Node,
-    fields: &mut Fields,
-    detector: &str,
-    schema: Option<serde_json::Value>,
-) {
-    let properties = schema
-        .as_ref()
-        .and_then(|schema| schema.get("properties"))
-        .and_then(serde_json::Value::as_object);
-    // A detector without a schema says itself what it does not know.
-    let Some(properties) = properties else { return };
-    let Value::Map(entries) = &document.value else { return };
-    // The host hands these over itself, from `policy` and `alert`.
-    let host_made = ["policy", "group", "quiet"];
-    let settings: Vec<&str> =
-        properties.keys().map(String::as_str).filter(|key| !host_made.contains(key)).collect();
-    for entry in entries {
-        let key = entry.key.as_str();
-        if HOST_KEYS.contains(&key) || settings.contains(&key) {
-            continue;
-        }
-        let known = HOST_KEYS.iter().copied().chain(settings.iter().copied());
-        let hint = if host_made.contains(&key) {
-            format!("write `alert: {{{key}: …}}`")
-        } else {
-            suggest::hint(key, known, &format!("the keys of a policy with detector `{detector}`"))
-        };
-        fields.wrong_kind(
-            PolicyProblemKind::Key,
-            entry.span,
-            format!("`{}` is not a key of a policy", shown(key)),
-            hint,
-        );
-    }
-}
-
-/// Without a detector its keys are not known; those that are nearly the host's are slips even so.
-fn check_slips(document: &Node, fields: &mut Fields) {
-    let Value::Map(entries) = &document.value else { return };
-    for entry in entries.iter().filter(|entry| !HOST_KEYS.contains(&entry.key.as_str())) {
-        if let Some(near) = suggest::nearest(&entry.key, HOST_KEYS.iter().copied()) {
-            fields.wrong_kind(
-                PolicyProblemKind::Key,
-                entry.span,
-                format!("`{}` is not a key of a policy", shown(&entry.key)),
-                format!("did you mean `{near}`?"),
-            );
-        }
-    }
-}
-
-/// The `alert` part of a policy.
-struct Alerting {
-    group: Option<Vec<String>>,
-    quiet: i64,
-}
-
-impl Alerting {
-    fn read(document: &Node, fields: &mut Fields) -> Self {
-        let mut alerting = Self { group: None, quiet: DEFAULT_QUIET };
-        let Some(Entry { value: alert, .. }) = document.get("alert") else { return alerting };
-        if !fields.is_map(alert, "`alert`") {
-            return alerting;
-        }
-        fields.only(alert, &["group", "quiet"], "`alert`");
-        if alert.get("group").is_some() {
-            alerting.group = Some(fields.texts(alert, "group", |_| None));
-        }
-        if let Some(quiet) = fields.duration(alert, "quiet") {
-            alerting.quiet = quiet;
-        }
-        alerting
-    }
-}
-
-/// What the detector gets: its own keys, and those that the host makes of its own.
-fn settings(document: &Node, name: &str, alert: &Alerting) -> String {
-    let mut map = serde_json::Map::new();
-    if let Value::Map(entries) = &document.value {
-        for entry in entries.iter().filter(|entry| !HOST_KEYS.contains(&entry.key.as_str())) {
-            map.insert(entry.key.clone(), entry.value.to_json());
-        }
-    }
-    map.insert("policy".to_owned(), name.into());
-    if let Some(group) = &alert.group {
-        map.insert("group".to_owned(), group.clone().into());
-    }
-    map.insert("quiet".to_owned(), alert.quiet.into());
-    serde_json::Value::Object(map).to_string()
-}
-
-fn digest(text: &str) -> String {
-    let mut hex = blake3::hash(text.as_bytes()).to_hex().to_string();
-    hex.truncate(12);
-    hex
-}
-
-fn is_technique(id: &str) -> bool {
-    let digits =
-        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-    let Some(rest) = id.strip_prefix('T') else { return false };
-    match rest.split_once('.') {
-        Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
-        None => digits(rest, 4),
     }
 }
 
@@ -590,35 +373,62 @@ fn check_names(drafts: &[Draft], problems: &mut Vec<PolicyProblem>) {
 
 /// Lets every detector look at the settings of all its policies, those with other mistakes included.
 fn check_settings(drafts: &mut [Draft], detectors: &dyn Detectors) {
-    let mut by_detector: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut by_detector: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, draft) in drafts.iter().enumerate() {
         if let Some(policy) = &draft.policy {
-            by_detector.entry(policy.detector.clone()).or_default().push(index);
+            by_detector.entry(&policy.detector).or_default().push(index);
         }
     }
-    for (detector, members) in by_detector {
-        let settings: Vec<String> = members
-            .iter()
-            .filter_map(|&index| drafts.get(index)?.policy.as_ref())
-            .map(|policy| policy.settings_json.clone())
+    let chunks: Vec<(&str, &[usize])> = by_detector
+        .iter()
+        .flat_map(|(&detector, members)| {
+            members.chunks(SETTINGS_AT_ONCE).map(move |chunk| (detector, chunk))
+        })
+        .collect();
+    let read: &[Draft] = drafts;
+    let found: Vec<(usize, PolicyProblem)> =
+        cores::map(&chunks, 1, |(detector, members)| ask(detector, members, read, detectors))
+            .into_iter()
+            .flatten()
             .collect();
-        match detectors.configure(&detector, &settings) {
-            Ok(_) => {}
-            Err(ConfigureError::Problems(found)) => {
-                for problem in found {
-                    let member = members.get(problem.policy as usize).copied();
-                    if let Some(draft) = member.and_then(|index| drafts.get_mut(index)) {
-                        add_setting_problem(draft, &problem);
-                    }
-                }
-            }
-            Err(ConfigureError::Failed(message)) => {
-                if let Some(draft) = members.first().and_then(|&index| drafts.get_mut(index)) {
-                    let problem = detector_failed(&draft.file, &detector, &message);
-                    draft.problems.push(problem);
-                }
-            }
+    for (index, problem) in found {
+        if let Some(draft) = drafts.get_mut(index) {
+            draft.add_setting_problem(problem);
         }
+    }
+}
+
+/// What a detector finds wrong with some of its policies, each with the index of the draft.
+fn ask(
+    detector: &str,
+    members: &[usize],
+    drafts: &[Draft],
+    detectors: &dyn Detectors,
+) -> Vec<(usize, PolicyProblem)> {
+    let settings: Vec<String> = members
+        .iter()
+        .filter_map(|&index| drafts.get(index)?.policy.as_ref())
+        .map(|policy| policy.settings_json.clone())
+        .collect();
+    match detectors.configure(detector, &settings) {
+        Ok(_) => Vec::new(),
+        Err(ConfigureError::Problems(found)) => found
+            .iter()
+            .filter_map(|problem| {
+                let index = members.get(problem.policy as usize).copied()?;
+                let Draft { file, text, document, filled, .. } = drafts.get(index)?;
+                let problem = setting_problem(file, text, document.as_ref()?, filled, problem);
+                Some((index, problem))
+            })
+            .collect(),
+        Err(ConfigureError::Failed(message)) => members
+            .first()
+            .and_then(|&index| {
+                let problem = detector_failed(&drafts.get(index)?.file, detector, &message);
+                Some((index, problem))
+            })
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -631,26 +441,34 @@ fn detector_failed(file: &str, detector: &str, message: &str) -> PolicyProblem {
     )
 }
 
-fn add_setting_problem(draft: &mut Draft, problem: &Problem) {
-    let Some(document) = &draft.document else { return };
-    // A key that is not known was found already.
-    let known = |problem: &PolicyProblem| problem.kind == PolicyProblemKind::Key;
-    let new = setting_problem(&draft.file, &draft.text, document, problem);
-    if !draft.problems.iter().any(|old| known(old) && old.place == new.place) {
-        draft.problems.push(new);
+/// Leads a detector's problem back to where it stands in the file. `filled` are the pointers that
+/// lists were filled in at, with the lists' names.
+fn setting_problem(
+    file: &str,
+    text: &str,
+    document: &Node,
+    filled: &[(String, String)],
+    problem: &Problem,
+) -> PolicyProblem {
+    let mut pointer = problem.pointer.clone();
+    match pointer.split('/').nth(1) {
+        Some("group" | "quiet") => pointer.insert_str(0, "/alert"),
+        Some("severities") => pointer = severity::pointer(document, &pointer),
+        _ => {}
     }
-}
-
-/// Leads a detector's problem back to where it stands in the file.
-fn setting_problem(file: &str, text: &str, document: &Node, problem: &Problem) -> PolicyProblem {
-    let pointer = match problem.pointer.split('/').nth(1) {
-        Some("group" | "quiet") => format!("/alert{}", problem.pointer),
-        _ => problem.pointer.clone(),
-    };
-    let (message, hint) = match problem.message.split_once("\nhint: ") {
+    let (mut message, hint) = match problem.message.split_once("\nhint: ") {
         Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
         None => (problem.message.clone(), None),
     };
+    let inside = |at: &str| {
+        problem
+            .pointer
+            .strip_prefix(at)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if let Some((_, list)) = filled.iter().find(|(at, _)| inside(at)) {
+        message.push_str(&format!(" (filled in from the list `{list}`)"));
+    }
     let span = document.find(&pointer);
     PolicyProblem::at(PolicyProblemKind::Setting, file, text, Wrong { span, message, hint })
 }
