@@ -73,6 +73,23 @@ impl Texts {
         self.bytes.get(start as usize..end as usize).unwrap_or("")
     }
 
+    /// The last `length` bytes of a text; nothing when it is shorter.
+    #[inline]
+    pub fn get_end(&self, id: TextId, length: usize) -> &[u8] {
+        let text = self.span(id);
+        text.len().checked_sub(length).and_then(|from| text.get(from..)).unwrap_or_default()
+    }
+
+    /// The bytes of a text.
+    #[inline]
+    fn span(&self, id: TextId) -> &[u8] {
+        let id = id as usize;
+        let start =
+            id.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |&end| end);
+        let end = self.ends.get(id).map_or(start, |&end| end);
+        self.bytes.as_bytes().get(start as usize..end as usize).unwrap_or_default()
+    }
+
     /// All texts with their indexes.
     pub fn iter(&self) -> impl Iterator<Item = (TextId, &str)> {
         (0..self.ends.len() as u32).map(|id| (id, self.get(id)))
@@ -807,9 +824,9 @@ fn place(columns: &mut Vec<Column>, name: &str, kind: Kind) -> usize {
     }
 }
 
-/// Texts with a way back from a text to its index.
+/// Texts with a way back from a text to its index: what a [`BatchBuilder`] keeps its texts in.
 #[derive(Debug)]
-struct Dictionary {
+pub struct Dictionary {
     texts: Texts,
     /// Hash and index of every text but the empty one, found by linear probing; index 0 is free.
     /// A power of two, never more than half full.
@@ -826,7 +843,14 @@ impl Default for Dictionary {
 }
 
 impl Dictionary {
-    fn intern(&mut self, text: &str) -> Option<TextId> {
+    /// The texts, each once, by their indexes.
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Index of a text, made when it is new; `None` when it does not fit any more (4 GiB of text or
+    /// 2^32 texts).
+    pub fn intern(&mut self, text: &str) -> Option<TextId> {
         if text.is_empty() {
             return Some(0);
         }
@@ -836,7 +860,7 @@ impl Dictionary {
         while let Some(&(other, id)) = self.slots.get(at)
             && id != 0
         {
-            if other == hash && self.texts.get(id) == text {
+            if other == hash && same(self.texts.span(id), text.as_bytes()) {
                 return Some(id);
             }
             at = (at + 1) & mask;
@@ -864,6 +888,29 @@ impl Dictionary {
             }
         }
     }
+}
+
+/// Whether two texts are the same, eight bytes a step: WebAssembly has no comparison of its own, and
+/// the one that stands in for it goes byte by byte.
+#[inline]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (mut left, mut right) = (a, b);
+    while let (Some((x, rest)), Some((y, other))) =
+        (left.split_first_chunk::<8>(), right.split_first_chunk::<8>())
+    {
+        if u64::from_le_bytes(*x) != u64::from_le_bytes(*y) {
+            return false;
+        }
+        (left, right) = (rest, other);
+    }
+    // The last eight bytes, of which some were compared already.
+    if let (Some(x), Some(y)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        return u64::from_le_bytes(*x) == u64::from_le_bytes(*y);
+    }
+    left.iter().zip(right).all(|(x, y)| x == y)
 }
 
 /// A fast hash of a text: sixteen bytes a step, mixed by multiplying crosswise.
@@ -912,6 +959,19 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// Texts are the same when every byte is.
+        #[test]
+        fn same_is_equal(a in "[ab]{0,40}", at in any::<prop::sample::Index>(), other in "[ab]{0,40}") {
+            prop_assert!(same(a.as_bytes(), a.clone().as_bytes()));
+            prop_assert_eq!(same(a.as_bytes(), other.as_bytes()), a == other);
+            let mut bytes = a.clone().into_bytes();
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1;
+                prop_assert!(!same(a.as_bytes(), &bytes));
+            }
+        }
+
         /// Every text comes back under its index, and equal texts share one.
         #[test]
         fn a_dictionary_keeps_every_text_once(

@@ -16,6 +16,21 @@ pub fn parse(text: &str) -> Option<i64> {
     })
 }
 
+/// Reads a time as [`parse`] does; one without a zone is UTC.
+pub fn parse_or_utc(text: &str) -> Option<i64> {
+    let mut marked = [b'Z'; 20];
+    // To the second and without a zone: what logs without zones write nearly always.
+    if let [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':', _, _] =
+        text.as_bytes()
+    {
+        marked.iter_mut().zip(text.as_bytes()).for_each(|(to, from)| *to = *from);
+        if let Some(time) = parse_plain(&marked) {
+            return Some(time);
+        }
+    }
+    parse(text).or_else(|| parse(&format!("{text}Z")))
+}
+
 /// The one form that audit logs use nearly always, `2026-11-20T10:00:00Z`, without a detour.
 fn parse_plain(text: &[u8]) -> Option<i64> {
     let &[a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, b':', k, l, b':', m, n, b'Z'] = text
@@ -61,6 +76,29 @@ pub fn format(ms: i64) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Times with and without a zone, and texts that are none, are read as by trying one after the other.
+    #[test]
+    fn times_without_a_zone_are_utc() {
+        for text in [
+            "2026-01-15T08:00:00",
+            "2026-01-15T08:00:00Z",
+            "2026-01-15T08:00:00.250",
+            "2026-01-15T08:00+01",
+            "20260115T0800+01:00",
+            "2026-02-30T08:00:00",
+            "2026-01-31T08:00:00",
+            "2026-01-15T25:00:00",
+            "2026-01-15 08:00:00",
+            "2026-01-15",
+            "",
+            "soon",
+        ] {
+            let slowly = parse(text).or_else(|| parse(&format!("{text}Z")));
+            assert_eq!(parse_or_utc(text), slowly, "{text}");
+        }
+        assert_eq!(parse_or_utc("2026-01-15T08:00:00"), Some(1_768_464_000_000));
+    }
 
     #[test]
     fn reads_every_form_the_apps_send() {

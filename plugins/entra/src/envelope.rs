@@ -1,12 +1,14 @@
 //! Takes an answer of Graph apart: its records and its links; and finds the records of a saved file.
 
+use casbah_plugin::body::{span, text, unmarked};
+use casbah_plugin::record::members;
+use casbah_plugin::scan::{Broken, Scanner, Value};
 use casbah_plugin::{Failure, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::failure::{malformed, unreadable};
 use crate::link;
-use crate::record::members;
 
 /// How deep a list of records may be wrapped in a saved file.
 const WRAPPINGS: usize = 4;
@@ -54,28 +56,74 @@ pub(crate) fn list(response: &Response) -> Result<List<'_>, Failure> {
     };
     let mut spans = Vec::with_capacity(items.len() * 2);
     for item in &items {
-        push(text, skipped, item, &mut spans);
+        spans.extend(place(text, skipped, item));
     }
     Ok(List { items, spans, next: follow(envelope.next)?, delta: follow(envelope.delta)? })
 }
 
-/// Text of a body.
-///
-/// # Errors
-/// `malformed` when it is not UTF-8 or too long for its records to be pointed at.
-pub(crate) fn text(body: &[u8]) -> Result<&str, Failure> {
-    if u32::try_from(body.len()).is_err() {
-        return Err(malformed("the answer is longer than 4 GiB"));
-    }
-    std::str::from_utf8(body)
-        .map_err(|error| malformed(&format!("the answer is not UTF-8: {error}")))
+/// What is left of a list once its records were handed over.
+pub(crate) struct Rest {
+    /// Start and end of every record in the body.
+    pub(crate) spans: Vec<u32>,
+    /// Path and query of the next page.
+    pub(crate) next: Option<String>,
 }
 
-/// The text behind a byte-order mark, and the length of that mark.
-pub(crate) fn unmarked(text: &str) -> (&str, usize) {
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => (rest, text.len() - rest.len()),
-        None => (text, 0),
+/// Hands the records of a list over as they come, in one pass; `each` reads exactly one value.
+///
+/// `None` for everything that is not quite usual, good or bad: that is for [`list`] to judge.
+pub(crate) fn pass<'a>(
+    response: &'a Response,
+    mut each: impl FnMut(&mut Scanner<'a>) -> Result<(), Broken>,
+) -> Option<Rest> {
+    let text = text(&response.body).ok()?;
+    let (_, skipped) = unmarked(text);
+    let mut scanner = Scanner::starting_at(text, skipped);
+    let (mut spans, mut next, mut context) = (None, None, None);
+    let mut first = true;
+    scanner.enter_object().ok()?;
+    while let Some(key) = scanner.key(&mut first).ok()? {
+        match key.plain()? {
+            "value" if spans.is_none() => spans = Some(items(&mut scanner, &mut each).ok()?),
+            "@odata.nextLink" if next.is_none() => next = Some(plain(&mut scanner)?),
+            "@odata.context" if context.is_none() => context = Some(plain(&mut scanner)?),
+            "value" | "@odata.nextLink" | "@odata.context" | "@odata.deltaLink" => return None,
+            _ => {
+                scanner.value().ok()?;
+            }
+        }
+    }
+    if !scanner.is_done() {
+        return None;
+    }
+    let next = match next {
+        Some(link) if !link.is_empty() => Some(link::target(link, context).ok()?),
+        _ => None,
+    };
+    Some(Rest { spans: spans?, next })
+}
+
+/// Hands over the items of the list that comes next, and tells where they stood.
+fn items<'a>(
+    scanner: &mut Scanner<'a>,
+    each: &mut impl FnMut(&mut Scanner<'a>) -> Result<(), Broken>,
+) -> Result<Vec<u32>, Broken> {
+    let mut spans = Vec::new();
+    let mut first = true;
+    scanner.enter_array()?;
+    while scanner.item(&mut first)? {
+        scanner.peek();
+        spans.push(scanner.at() as u32);
+        each(scanner)?;
+        spans.push(scanner.at() as u32);
+    }
+    Ok(spans)
+}
+
+fn plain<'a>(scanner: &mut Scanner<'a>) -> Option<&'a str> {
+    match scanner.value().ok()? {
+        Value::Text(text) => text.plain(),
+        _ => None,
     }
 }
 
@@ -106,7 +154,7 @@ fn descend(
             serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
         spans.reserve(items.len() * 2);
         for item in items {
-            push(text, skipped, item, spans);
+            spans.extend(place(text, skipped, item));
         }
         return Ok(());
     }
@@ -114,7 +162,7 @@ fn descend(
         members(value).ok_or_else(|| "there is neither an object nor an array".to_owned())?;
     let has = |name: &str| members.iter().any(|(key, _)| key == name);
     if has("createdDateTime") || has("userPrincipalName") || has("appId") {
-        push(text, skipped, value, spans);
+        spans.extend(place(text, skipped, value));
         return Ok(());
     }
     let lists = |(key, inner): &&(String, &RawValue)| {
@@ -127,8 +175,7 @@ fn descend(
     }
 }
 
-/// Notes where in the body a part of its text stands.
-fn push(text: &str, skipped: usize, part: &RawValue, spans: &mut Vec<u32>) {
-    let start = part.get().as_ptr().addr() - text.as_ptr().addr() + skipped;
-    spans.extend([start as u32, (start + part.get().len()) as u32]);
+/// Where in the body a part of its text stands.
+fn place(text: &str, skipped: usize, part: &RawValue) -> [u32; 2] {
+    span(text, part.get()).map(|at| at + skipped as u32)
 }

@@ -3,6 +3,7 @@
 //! The HTTP status decides; codes are looked at only where the vendor says what they mean. What the
 //! answer says in words is shown, never acted on.
 
+pub(crate) use casbah_plugin::answer::malformed;
 use casbah_plugin::answer::{header, retry_after};
 use casbah_plugin::{Failure, Response, class};
 use serde_json::Value;
@@ -24,15 +25,6 @@ const REGION: &str = "Check `tenant`, the region of the connection (tokens of on
 
 /// The code of a tenant without a premium licence.
 const UNLICENSED: &str = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
-
-/// A failure of class `malformed`.
-pub(crate) fn malformed(message: &str) -> Failure {
-    Failure {
-        class: class::MALFORMED.to_owned(),
-        message: message.to_owned(),
-        ..Failure::default()
-    }
-}
 
 /// A failure of class `refused`.
 pub(crate) fn refused(message: String, remedy: &str) -> Failure {

@@ -9,12 +9,12 @@ mod accounts;
 mod describe;
 mod envelope;
 mod failure;
+mod fingerprint;
 mod link;
 mod log;
 mod members;
 mod normalize;
 mod question;
-mod record;
 mod requests;
 mod settings;
 

@@ -4,12 +4,13 @@
 //! whole, and once the present is reached, reading steps back by an hour. What comes twice has the
 //! same id.
 
+use casbah_plugin::record::Record;
 use casbah_plugin::{Batch, Failure, HttpRequest, Next, Page, PlanRequest, Response, time};
 use serde::{Deserialize, Serialize};
 
 use crate::describe::RETENTION_DAYS;
 use crate::envelope;
-use crate::normalize;
+use crate::normalize::{self, Normalizer};
 use crate::requests::{cursor, follow, get, probe, write};
 use crate::settings::Settings;
 
@@ -117,13 +118,13 @@ pub(crate) fn ask(settings: &Settings, times: Option<(i64, i64)>, count: u32) ->
 /// `malformed` when the answer is no list of sign-ins.
 pub(crate) fn read(response: &Response, settings: &Settings) -> Result<Page, Failure> {
     let request = &response.request;
-    let list = envelope::list(response)?;
     if !settings.sign_ins {
+        envelope::list(response)?;
         return Ok(nothing(request));
     }
-    let batch = normalize::records(&list.items);
+    let (batch, raw, link) = records(response)?;
     let window = window(request);
-    let (next, after) = match list.next {
+    let (next, after) = match link {
         Some(link) => (Next::More, Cursor { link: Some(link), ..window }),
         None => {
             let until = window.until.unwrap_or_default();
@@ -133,7 +134,18 @@ pub(crate) fn read(response: &Response, settings: &Settings) -> Result<Page, Fai
             (next, Cursor { at: Some(at), ..Cursor::default() })
         }
     };
-    Ok(Page { next, cursor: write(&after), batch, raw: list.spans, facts: Vec::new() })
+    Ok(Page { next, cursor: write(&after), batch, raw, facts: Vec::new() })
+}
+
+/// The sign-ins of an answer, where each stands in it, and the link to the next page.
+fn records(response: &Response) -> Result<(Batch, Vec<u32>, Option<String>), Failure> {
+    let mut normalizer = Normalizer::default();
+    let mut record = Record::default();
+    if let Some(rest) = envelope::pass(response, |scanner| normalizer.read(scanner, &mut record)) {
+        return Ok((normalizer.finish(), rest.spans, rest.next));
+    }
+    let list = envelope::list(response)?;
+    Ok((normalize::spans(&response.body, &list.spans)?, list.spans, list.next))
 }
 
 /// The page of a tenant whose licence does not cover the log: there is nothing, and nothing is wrong.
@@ -171,6 +183,45 @@ mod tests {
             since: NOW - 200 * DAY,
             page_size: 1000,
             ..PlanRequest::default()
+        }
+    }
+
+    /// What is read in one pass is what the careful way reads, and the odd is left to that.
+    #[test]
+    fn one_pass_reads_what_the_careful_way_reads() {
+        const NEXT: &str = "https://graph.microsoft.com/v1.0/auditLogs/signIns?$skiptoken=x";
+        let record =
+            r#"{"id":"1","userPrincipalName":"A@b.test","status":{"errorCode":0},"x":[ ]}"#;
+        let usual = [
+            format!(r#"{{"value":[{record}, {record} ]}}"#),
+            format!("\u{feff} {{\"value\" : [ ],\n\"@odata.nextLink\":\"{NEXT}\"}} "),
+            format!(r#"{{"@odata.nextLink":"{NEXT}","x":{{"value":1}},"value":[{record}]}}"#),
+            r#"{"@odata.nextLink":"","value":[1,null,"x",[{}],{"createdDateTime":"soon"}]}"#
+                .to_owned(),
+        ];
+        let odd = [
+            r#"{"value":[],"value":[]}"#.to_owned(),
+            r#"{"value":null}"#.to_owned(),
+            r#"{"value":[{]}"#.to_owned(),
+            r#"{"value":[]} x"#.to_owned(),
+            r#"{"valu\u0065":[{}]}"#.to_owned(),
+            r#"{"value":[],"@odata.nextLink":7}"#.to_owned(),
+            r#"{"value":[],"@odata.nextLink":"https://elsewhere.example/x"}"#.to_owned(),
+            r#"{"value":[],"@odata.deltaLink":""}"#.to_owned(),
+            r#"[{"value":[]}]"#.to_owned(),
+            "{}".to_owned(),
+        ];
+        let answer = |body: &String| Response { body: body.clone().into(), ..Response::default() };
+        for body in &usual {
+            let response = answer(body);
+            let list = envelope::list(&response).unwrap();
+            let batch = normalize::spans(&response.body, &list.spans).unwrap();
+            assert_eq!(records(&response).unwrap(), (batch, list.spans, list.next), "{body}");
+            assert!(envelope::pass(&response, |scanner| scanner.value().map(drop)).is_some());
+        }
+        for body in &odd {
+            let passed = envelope::pass(&answer(body), |scanner| scanner.value().map(drop));
+            assert!(passed.is_none(), "{body}");
         }
     }
 

@@ -1,16 +1,21 @@
 //! Makes activities of sign-ins: every member finds its column or a field.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
-use casbah_plugin::{Batch, BatchBuilder, Failure, time};
+use casbah_plugin::memo::Memo;
+use casbah_plugin::model::TextId;
+use casbah_plugin::record::{PathId, Paths, Record, Shape};
+use casbah_plugin::rows::{Tables, Words};
+use casbah_plugin::scan::{Broken, Scanner};
+use casbah_plugin::{Batch, BatchBuilder, Failure, body, time};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::accounts::external_address;
-use crate::failure::malformed;
-use crate::record::Record;
+use crate::fingerprint::fingerprint;
+
+/// Lists are kept as they are; no record is nested deeply.
+pub(crate) const SHAPE: Shape = Shape { deepest: 16, lists: false, wrapping: "" };
 
 /// Makes activities of raw records.
 ///
@@ -18,33 +23,15 @@ use crate::record::Record;
 /// `malformed` when a record is no JSON, or does not lie within the body.
 pub(crate) fn spans(body: &[u8], raw: &[u32]) -> Result<Batch, Failure> {
     let mut normalizer = Normalizer::default();
-    let (pairs, rest) = raw.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(malformed("a raw record has a start but no end"));
-    }
-    for (number, &[start, end]) in pairs.iter().enumerate() {
-        let record = body
-            .get(start as usize..end as usize)
-            .and_then(|record| std::str::from_utf8(record).ok())
-            .ok_or_else(|| {
-                malformed(&format!(
-                    "raw record {number} at bytes {start} to {end} is not UTF-8 within the body"
-                ))
-            })?;
-        let record = Record::read(record)
-            .map_err(|error| malformed(&format!("raw record {number} is no JSON: {error}")))?;
-        normalizer.add(record);
-    }
-    Ok(normalizer.builder.finish())
-}
-
-/// Makes activities of the records of an answer.
-pub(crate) fn records(items: &[&RawValue]) -> Batch {
-    let mut normalizer = Normalizer::default();
-    for item in items {
-        normalizer.add(Record::of(item));
-    }
-    normalizer.builder.finish()
+    let mut record = Record::default();
+    body::records(body, raw, |text| {
+        record
+            .read_text(text, &mut normalizer.paths, SHAPE)
+            .map_err(|error| format!("is no JSON: {error}"))?;
+        normalizer.add(&record);
+        Ok(())
+    })?;
+    Ok(normalizer.finish())
 }
 
 /// Error codes of the vendor that are steps on the way of a sign-in rather than the end of it: more
@@ -55,255 +42,398 @@ const INTERRUPTIONS: &[&str] = &[
     "50129", "50140", "50158", "50199", "65001",
 ];
 
-/// Members that have a place of their own.
-#[derive(Default)]
-struct Parts<'a> {
-    id: Cow<'a, str>,
-    time: Cow<'a, str>,
-    principal: Cow<'a, str>,
-    user: Cow<'a, str>,
-    name: Cow<'a, str>,
-    service: Cow<'a, str>,
-    service_name: Cow<'a, str>,
-    app: Cow<'a, str>,
-    app_name: Cow<'a, str>,
-    ip: Cow<'a, str>,
-    client: Cow<'a, str>,
-    user_agent: Cow<'a, str>,
-    interactive: Cow<'a, str>,
-    types: Cow<'a, str>,
-    error: Cow<'a, str>,
-    reason: Cow<'a, str>,
-    policies: Cow<'a, str>,
-    tenant: Cow<'a, str>,
-    system: Cow<'a, str>,
-    browser: Cow<'a, str>,
-    fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+casbah_plugin::columns! {
+    /// The columns that this adapter fills.
+    struct Columns {
+        id: text_column TextColumn = "id",
+        time: integer_column IntegerColumn = "time",
+        instance: text_column TextColumn = "instance",
+        kind: text_column TextColumn = "kind",
+        interactive: integer_column IntegerColumn = "interactive",
+        action: text_column TextColumn = "action",
+        actor: text_column TextColumn = "actor",
+        actor_id: text_column TextColumn = "actor.id",
+        actor_email: text_column TextColumn = "actor.email",
+        actor_name: text_column TextColumn = "actor.name",
+        actor_type: text_column TextColumn = "actor.type",
+        ip: text_column TextColumn = "ip",
+        user_agent: text_column TextColumn = "user-agent",
+        source: text_column TextColumn = "source",
+        client: text_column TextColumn = "client",
+        result: text_column TextColumn = "result",
+        reason: text_column TextColumn = "reason",
+        object: text_column TextColumn = "object",
+        object_name: text_column TextColumn = "object.name",
+        object_kind: text_column TextColumn = "object.kind",
+    }
 }
 
-impl<'a> Parts<'a> {
-    fn of(record: Record<'a>) -> Self {
-        let mut parts = Self::default();
-        for (path, value) in record.members {
-            match parts.place(&path) {
-                Some(place) if place.is_empty() => *place = value,
-                _ => parts.fields.push((path, value)),
+casbah_plugin::parts! {
+    /// Members that have a place of their own; empty when the record lacks them.
+    struct Parts, enum Part {
+        id: "id",
+        time: "createdDateTime",
+        principal: "userPrincipalName",
+        user: "userId",
+        name: "userDisplayName",
+        service: "servicePrincipalId",
+        service_name: "servicePrincipalName",
+        app: "appId",
+        app_name: "appDisplayName",
+        ip: "ipAddress",
+        client: "clientAppUsed",
+        user_agent: "userAgent",
+        interactive: "isInteractive",
+        types: "signInEventTypes",
+        error: "status.errorCode",
+        reason: "status.failureReason",
+        policies: "appliedConditionalAccessPolicies",
+        tenant: "resourceTenantId",
+        system: "deviceDetail.operatingSystem",
+        browser: "deviceDetail.browser",
+    }
+}
+
+/// What a path means, with its text in the batch at hand where it is a field.
+#[derive(Clone, Copy)]
+struct Known {
+    part: Option<Part>,
+    key: TextId,
+}
+
+/// Fields: a name and a text.
+type Fields = Rc<[(TextId, TextId)]>;
+
+/// Makes activities of sign-ins, one batch long.
+pub(crate) struct Normalizer {
+    builder: BatchBuilder,
+    columns: Columns,
+    tables: Tables,
+    words: Words,
+    paths: Paths,
+    /// By path.
+    known: Vec<Known>,
+    /// Fields of the record at hand.
+    fields: Vec<(TextId, TextId)>,
+    // What was made of texts that come again and again.
+    addresses: Memo<Address>,
+    types: Memo<Types>,
+    principals: Memo<Principal>,
+    policies: Memo<Option<Fields>>,
+}
+
+#[derive(Clone, Copy)]
+struct Address {
+    /// 0 when it is none.
+    ip: TextId,
+    /// Whether it was written just so.
+    same: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Types {
+    /// How many there are.
+    count: usize,
+    /// The first of them.
+    first: TextId,
+    /// Whether a person at the client is among them.
+    interactive: bool,
+}
+
+/// What a sign-in name says of the address; 0 when it holds none.
+#[derive(Clone, Copy)]
+struct Principal {
+    email: TextId,
+    lower: TextId,
+    /// Whether it is the address itself.
+    same: bool,
+}
+
+impl Default for Normalizer {
+    fn default() -> Self {
+        let mut builder = BatchBuilder::new();
+        let columns = Columns::new(&mut builder);
+        let tables = Tables::new(&mut builder);
+        Self {
+            builder,
+            columns,
+            tables,
+            words: Words::default(),
+            paths: Paths::default(),
+            known: Vec::new(),
+            fields: Vec::new(),
+            addresses: Memo::default(),
+            types: Memo::default(),
+            principals: Memo::default(),
+            policies: Memo::default(),
+        }
+    }
+}
+
+impl Normalizer {
+    /// Adds the sign-in at the scanner's position; `record` is where it is taken apart.
+    ///
+    /// # Errors
+    /// When it is no JSON; the batch is of no use then.
+    pub(crate) fn read<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        record: &mut Record<'a>,
+    ) -> Result<(), Broken> {
+        record.read(scanner, &mut self.paths, SHAPE)?;
+        self.add(record);
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Batch {
+        self.builder.finish()
+    }
+
+    /// Adds the activity of a record.
+    fn add(&mut self, record: &Record<'_>) {
+        self.builder.begin_row();
+        self.fields.clear();
+        let parts = self.parts(record);
+        let id = match parts.id {
+            "" => self.builder.intern(&fingerprint(record, &self.paths)),
+            id => self.builder.intern(id),
+        };
+        self.builder.set_text(self.columns.id, id);
+        match read_time(parts.time) {
+            Some(time) => self.builder.set_integer(self.columns.time, time),
+            None => self.field("createdDateTime", parts.time),
+        }
+        let tenant = self.builder.intern(parts.tenant);
+        self.builder.set_text(self.columns.instance, tenant);
+        let kind = self.word("login");
+        self.builder.set_text(self.columns.kind, kind);
+        self.action(&parts);
+        self.who(&parts);
+        self.wherefrom(&parts);
+        self.outcome(&parts);
+        self.app(&parts);
+        self.policies(&parts);
+        for &(key, value) in &self.fields {
+            self.tables.field(&mut self.builder, key, value);
+        }
+    }
+
+    /// Finds the members that have a place; all others become fields.
+    fn parts<'r>(&mut self, record: &'r Record<'_>) -> Parts<'r> {
+        let mut parts = Parts::default();
+        for (path, value) in &record.members {
+            let known = self.known(*path);
+            if let Some(part) = known.part {
+                let place = parts.place(part);
+                if place.is_empty() {
+                    *place = value;
+                    continue;
+                }
             }
+            let key = match known.key {
+                0 => self.key(*path),
+                key => key,
+            };
+            let value = self.builder.intern(value);
+            self.fields.push((key, value));
         }
         parts
     }
 
-    fn place(&mut self, path: &str) -> Option<&mut Cow<'a, str>> {
-        Some(match path {
-            "id" => &mut self.id,
-            "createdDateTime" => &mut self.time,
-            "userPrincipalName" => &mut self.principal,
-            "userId" => &mut self.user,
-            "userDisplayName" => &mut self.name,
-            "servicePrincipalId" => &mut self.service,
-            "servicePrincipalName" => &mut self.service_name,
-            "appId" => &mut self.app,
-            "appDisplayName" => &mut self.app_name,
-            "ipAddress" => &mut self.ip,
-            "clientAppUsed" => &mut self.client,
-            "userAgent" => &mut self.user_agent,
-            "isInteractive" => &mut self.interactive,
-            "signInEventTypes" => &mut self.types,
-            "status.errorCode" => &mut self.error,
-            "status.failureReason" => &mut self.reason,
-            "appliedConditionalAccessPolicies" => &mut self.policies,
-            "resourceTenantId" => &mut self.tenant,
-            "deviceDetail.operatingSystem" => &mut self.system,
-            "deviceDetail.browser" => &mut self.browser,
-            _ => return None,
-        })
+    #[inline]
+    fn known(&mut self, path: PathId) -> Known {
+        while self.known.len() < self.paths.len() {
+            let part = Part::of(self.paths.get(self.known.len() as PathId));
+            self.known.push(Known { part, key: 0 });
+        }
+        self.known.get(path as usize).copied().unwrap_or(Known { part: None, key: 0 })
+    }
+
+    /// The path's text in the batch.
+    fn key(&mut self, path: PathId) -> TextId {
+        let key = self.builder.intern(self.paths.get(path));
+        if let Some(known) = self.known.get_mut(path as usize) {
+            known.key = key;
+        }
+        key
+    }
+
+    #[inline]
+    fn word(&mut self, word: &'static str) -> TextId {
+        self.words.get(&mut self.builder, word)
     }
 
     /// Keeps a text of the record as a field.
-    fn field(&mut self, key: &'static str, value: Cow<'a, str>) {
+    fn field(&mut self, key: &'static str, value: &str) {
         if !value.is_empty() {
-            self.fields.push((Cow::Borrowed(key), value));
-        }
-    }
-}
-
-#[derive(Default)]
-struct Normalizer {
-    builder: BatchBuilder,
-    /// What was made of texts that come again and again.
-    addresses: HashMap<String, Option<String>>,
-    types: HashMap<String, Vec<String>>,
-    policies: HashMap<String, Option<Vec<(String, String)>>>,
-}
-
-/// What a text becomes, made once.
-fn once<'a, T>(
-    known: &'a mut HashMap<String, T>,
-    text: &str,
-    make: impl FnOnce(&str) -> T,
-) -> &'a T {
-    known.entry(text.to_owned()).or_insert_with_key(|text| make(text))
-}
-
-impl Normalizer {
-    /// Adds the activity of a record.
-    fn add(&mut self, record: Record<'_>) {
-        let has_id = record.members.iter().any(|(path, _)| path == "id");
-        let made = if has_id { String::new() } else { record.fingerprint() };
-        let mut parts = Parts::of(record);
-        self.builder.begin_row();
-        self.builder.text("id", if has_id { &parts.id } else { &made });
-        match read_time(&parts.time) {
-            Some(time) => self.builder.integer("time", time),
-            None => parts.field("createdDateTime", parts.time.clone()),
-        }
-        self.builder.text("instance", &parts.tenant);
-        self.builder.text("kind", "login");
-        self.action(&mut parts);
-        self.who(&mut parts);
-        self.wherefrom(&mut parts);
-        self.outcome(&mut parts);
-        self.app(&mut parts);
-        self.policies(&mut parts);
-        for (key, value) in &parts.fields {
-            self.builder.begin_nested("fields");
-            self.builder.nested_text("fields", "key", key);
-            self.builder.nested_text("fields", "value", value);
+            let key = self.word(key);
+            let value = self.builder.intern(value);
+            self.fields.push((key, value));
         }
     }
 
     /// The app's own word for the kind of sign-in, and whether a person was at the client.
-    fn action(&mut self, parts: &mut Parts<'_>) {
-        let types = once(&mut self.types, &parts.types, |types| {
-            serde_json::from_str::<Vec<String>>(types).unwrap_or_default()
+    fn action(&mut self, parts: &Parts<'_>) {
+        let builder = &mut self.builder;
+        let types = self.types.get(parts.types, |types| {
+            let types = serde_json::from_str::<Vec<String>>(types).unwrap_or_default();
+            Types {
+                count: types.len(),
+                first: types.first().map_or(0, |first| builder.intern(first)),
+                interactive: types.iter().any(|kind| kind.eq_ignore_ascii_case("interactiveUser")),
+            }
         });
-        let named = |name: &str| types.iter().any(|kind| kind.eq_ignore_ascii_case(name));
-        let interactive = match &*parts.interactive {
+        let interactive = match parts.interactive {
             "true" => Some(true),
             "false" => Some(false),
-            _ if named("interactiveUser") => Some(true),
-            _ if !types.is_empty() => Some(false),
+            _ if types.interactive => Some(true),
+            _ if types.count > 0 => Some(false),
             _ => None,
         };
         if let Some(interactive) = interactive {
-            self.builder.flag("interactive", interactive);
+            self.builder.set_integer(self.columns.interactive, i64::from(interactive));
         }
-        if !matches!(&*parts.interactive, "true" | "false") {
-            parts.field("isInteractive", parts.interactive.clone());
+        if !matches!(parts.interactive, "true" | "false") {
+            self.field("isInteractive", parts.interactive);
         }
-        self.builder.text("action", types.first().map_or("signIn", String::as_str));
-        if types.len() != 1 {
-            parts.field("signInEventTypes", parts.types.clone());
+        let action = if types.count > 0 { types.first } else { self.word("signIn") };
+        self.builder.set_text(self.columns.action, action);
+        if types.count != 1 {
+            self.field("signInEventTypes", parts.types);
         }
     }
 
-    fn who(&mut self, parts: &mut Parts<'_>) {
+    fn who(&mut self, parts: &Parts<'_>) {
         let service = parts.user.is_empty() && !parts.service.is_empty();
-        let id: &str = if service { &parts.service } else { &parts.user };
-        let external = external_address(&parts.principal);
-        let email: &str = match &external {
-            Some(address) => address.as_str(),
-            None if parts.principal.contains('@') => &parts.principal,
-            None => "",
+        let builder = &mut self.builder;
+        let principal = self.principals.get(parts.principal, |name| principal(builder, name));
+        let (id, name) =
+            if service { (parts.service, parts.service_name) } else { (parts.user, parts.name) };
+        let (id_text, name_text) = (self.builder.intern(id), self.builder.intern(name));
+        let actor = match principal.lower {
+            0 => {
+                let text = [id, parts.principal, name].into_iter().find(|text| !text.is_empty());
+                lowered(&mut self.builder, text.unwrap_or_default())
+            }
+            lower => lower,
         };
-        let name: &str = if service { &parts.service_name } else { &parts.name };
-        let actor = [email, id, &*parts.principal, name]
-            .into_iter()
-            .find(|text| !text.is_empty())
-            .unwrap_or_default();
-        let actor = if actor.contains('@') { actor.to_lowercase() } else { actor.to_owned() };
-        self.builder.text("actor", &actor);
-        self.builder.text("actor.id", id);
-        self.builder.text("actor.email", email);
-        self.builder.text("actor.name", name);
-        if !actor.is_empty() {
-            self.builder.text("actor.type", if service { "service" } else { "user" });
+        self.builder.set_text(self.columns.actor, actor);
+        self.builder.set_text(self.columns.actor_id, id_text);
+        self.builder.set_text(self.columns.actor_email, principal.email);
+        self.builder.set_text(self.columns.actor_name, name_text);
+        if actor != 0 {
+            let kind = self.word(if service { "service" } else { "user" });
+            self.builder.set_text(self.columns.actor_type, kind);
         }
-        if email != parts.principal {
-            parts.field("userPrincipalName", parts.principal.clone());
+        if !principal.same {
+            self.field("userPrincipalName", parts.principal);
         }
         if service {
-            parts.field("userDisplayName", parts.name.clone());
+            self.field("userDisplayName", parts.name);
         } else {
-            parts.field("servicePrincipalId", parts.service.clone());
-            parts.field("servicePrincipalName", parts.service_name.clone());
+            self.field("servicePrincipalId", parts.service);
+            self.field("servicePrincipalName", parts.service_name);
         }
     }
 
-    fn wherefrom(&mut self, parts: &mut Parts<'_>) {
-        match once(&mut self.addresses, &parts.ip, address) {
-            Some(ip) => {
-                self.builder.text("ip", ip);
-                if *ip != parts.ip {
-                    parts.field("ipAddress", parts.ip.clone());
-                }
-            }
-            None => parts.field("ipAddress", parts.ip.clone()),
+    fn wherefrom(&mut self, parts: &Parts<'_>) {
+        let builder = &mut self.builder;
+        let found = self.addresses.get(parts.ip, |text| {
+            let ip = address(text);
+            let same = ip.as_deref() == Some(text);
+            Address { ip: ip.map_or(0, |ip| builder.intern(&ip)), same }
+        });
+        self.builder.set_text(self.columns.ip, found.ip);
+        if !found.same {
+            self.field("ipAddress", parts.ip);
         }
         // Version 1.0 gives only what Entra made of the client's words, such as `Chrome 142.0.0`.
-        let agent = if parts.user_agent.is_empty() { &parts.browser } else { &parts.user_agent };
-        self.builder.text("user-agent", agent);
-        self.builder.text("source", &parts.client);
-        if !parts.client.is_empty() {
-            self.builder.text("client", client(&parts.client, &parts.system));
+        let agent = if parts.user_agent.is_empty() { parts.browser } else { parts.user_agent };
+        let agent = self.builder.intern(agent);
+        self.builder.set_text(self.columns.user_agent, agent);
+        let source = self.builder.intern(parts.client);
+        self.builder.set_text(self.columns.source, source);
+        if source != 0 {
+            let client = self.word(client(parts.client, parts.system));
+            self.builder.set_text(self.columns.client, client);
         }
-        parts.field("deviceDetail.operatingSystem", parts.system.clone());
-        parts.field("deviceDetail.browser", parts.browser.clone());
+        self.field("deviceDetail.operatingSystem", parts.system);
+        self.field("deviceDetail.browser", parts.browser);
     }
 
-    fn outcome(&mut self, parts: &mut Parts<'_>) {
-        let result = match &*parts.error {
+    fn outcome(&mut self, parts: &Parts<'_>) {
+        let result = match parts.error {
             "0" => "success",
             "" => "unknown",
             code if INTERRUPTIONS.contains(&code) => "unknown",
             _ => "failure",
         };
-        self.builder.text("result", result);
+        let id = self.word(result);
+        self.builder.set_text(self.columns.result, id);
         if parts.error != "0" {
-            parts.field("status.errorCode", parts.error.clone());
+            self.field("status.errorCode", parts.error);
         }
-        if result == "failure" {
-            let code = format!("AADSTS{}", parts.error);
-            let said = matches!(&*parts.reason, "" | "Other.");
-            self.builder.text("reason", if said { &code } else { &parts.reason });
-            if parts.reason == "Other." {
-                parts.field("status.failureReason", Cow::Borrowed("Other."));
-            }
-        } else {
-            parts.field("status.failureReason", parts.reason.clone());
+        if result != "failure" {
+            self.field("status.failureReason", parts.reason);
+            return;
+        }
+        let reason = match parts.reason {
+            "" | "Other." => self.builder.intern(&format!("AADSTS{}", parts.error)),
+            reason => self.builder.intern(reason),
+        };
+        self.builder.set_text(self.columns.reason, reason);
+        if parts.reason == "Other." {
+            self.field("status.failureReason", parts.reason);
         }
     }
 
     /// What was signed in to.
-    fn app(&mut self, parts: &mut Parts<'_>) {
-        self.builder.text("object", &parts.app);
-        self.builder.text("object.name", &parts.app_name);
-        if parts.app.is_empty() && parts.app_name.is_empty() {
+    fn app(&mut self, parts: &Parts<'_>) {
+        let (id, name) = (self.builder.intern(parts.app), self.builder.intern(parts.app_name));
+        self.builder.set_text(self.columns.object, id);
+        self.builder.set_text(self.columns.object_name, name);
+        if id == 0 && name == 0 {
             return;
         }
-        self.builder.text("object.kind", "other");
-        self.builder.begin_nested("objects");
-        for (column, value) in
-            [("role", "object"), ("kind", "other"), ("id", &parts.app), ("name", &parts.app_name)]
-        {
-            self.builder.nested_text("objects", column, value);
-        }
-        parts.field("appId", parts.app.clone());
-        parts.field("appDisplayName", parts.app_name.clone());
+        let (role, kind) = (self.word("object"), self.word("other"));
+        self.builder.set_text(self.columns.object_kind, kind);
+        self.tables.object(&mut self.builder, [role, kind, id, name]);
+        self.field("appId", parts.app);
+        self.field("appDisplayName", parts.app_name);
     }
 
     /// The policies of conditional access that had a say. There may be dozens that had none; the raw
     /// record has them all.
-    fn policies(&mut self, parts: &mut Parts<'_>) {
-        match once(&mut self.policies, &parts.policies, policies) {
-            Some(policies) => {
-                for (key, name) in policies {
-                    parts.fields.push((Cow::Owned(key.clone()), Cow::Owned(name.clone())));
-                }
-            }
-            None => parts.field("appliedConditionalAccessPolicies", parts.policies.clone()),
+    fn policies(&mut self, parts: &Parts<'_>) {
+        let builder = &mut self.builder;
+        let known = self.policies.get(parts.policies, |text| {
+            let fields = policies(text)?.into_iter();
+            Some(fields.map(|(key, name)| (builder.intern(&key), builder.intern(&name))).collect())
+        });
+        match known {
+            Some(fields) => self.fields.extend_from_slice(&fields),
+            None => self.field("appliedConditionalAccessPolicies", parts.policies),
         }
     }
+}
+
+fn principal(builder: &mut BatchBuilder, name: &str) -> Principal {
+    let external = external_address(name);
+    let email = match &external {
+        Some(address) => address.as_str(),
+        None if name.contains('@') => name,
+        None => "",
+    };
+    Principal {
+        email: builder.intern(email),
+        lower: builder.intern(&email.to_lowercase()),
+        same: email == name,
+    }
+}
+
+/// An address in lower case; any other name as it is.
+fn lowered(builder: &mut BatchBuilder, text: &str) -> TextId {
+    if text.contains('@') { builder.intern(&text.to_lowercase()) } else { builder.intern(text) }
 }
 
 /// Fields and names of the policies that had a say; `None` when it is no list.
@@ -326,8 +456,7 @@ const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_000_000_0
 
 /// Reads a time: without a zone it is UTC.
 fn read_time(text: &str) -> Option<i64> {
-    let time = time::parse(text).or_else(|| time::parse(&format!("{text}Z")))?;
-    TIMES.contains(&time).then_some(time)
+    time::parse_or_utc(text).filter(|time| TIMES.contains(time))
 }
 
 /// An IP address, also one with a port.
@@ -342,13 +471,22 @@ fn address(text: &str) -> Option<String> {
 
 /// Kind of client, by the vendor's word for it and the system it ran on.
 fn client(name: &str, system: &str) -> &'static str {
-    let system = system.to_ascii_lowercase();
-    let mobile = system.starts_with("ios") || system.starts_with("android");
-    match name.to_ascii_lowercase().as_str() {
-        "browser" => "web",
-        "mobile apps and desktop clients" | "modern clients" if mobile => "mobile",
-        "exchange activesync" | "exchange active sync" => "mobile",
-        "exchange web services" | "exchange online powershell" | "reporting web services" => "api",
-        _ => "unknown",
+    let is = |words: &[&str]| words.iter().any(|word| name.eq_ignore_ascii_case(word));
+    let mobile = || {
+        ["ios", "android"].iter().any(|mobile| {
+            system.get(..mobile.len()).is_some_and(|head| head.eq_ignore_ascii_case(mobile))
+        })
+    };
+    if is(&["browser"]) {
+        "web"
+    } else if is(&["exchange activesync", "exchange active sync"])
+        || is(&["mobile apps and desktop clients", "modern clients"]) && mobile()
+    {
+        "mobile"
+    } else if is(&["exchange web services", "exchange online powershell", "reporting web services"])
+    {
+        "api"
+    } else {
+        "unknown"
     }
 }

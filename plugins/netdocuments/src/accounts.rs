@@ -1,12 +1,14 @@
 //! Reads the users of a repository, and the one the token belongs to.
 
+use casbah_plugin::body::{span, text, unmarked};
+use casbah_plugin::record::members;
 use casbah_plugin::{Batch, BatchBuilder, Failure, facts};
 use serde_json::value::RawValue;
 
-use crate::body::{self, items, unmarked};
+use crate::body::items;
 use crate::failure::{empty, malformed};
 use crate::normalize::read_time;
-use crate::record::{Record, members};
+use crate::record;
 
 /// The users of a repository, and where each stands in the body.
 ///
@@ -14,7 +16,7 @@ use crate::record::{Record, members};
 /// `malformed` when the answer is no list, `forbidden` when it is empty: at least the account that
 /// asks must be in it, and an empty one would take everybody for gone.
 pub(crate) fn read(body: &[u8]) -> Result<(Batch, Vec<u32>), Failure> {
-    let (text, skipped) = unmarked(body::text(body)?);
+    let (text, skipped) = unmarked(text(body)?);
     let wrong = || malformed("the answer is not a list of users");
     let value: &RawValue = serde_json::from_str(text).map_err(|_| wrong())?;
     let list = match items(value) {
@@ -26,11 +28,10 @@ pub(crate) fn read(body: &[u8]) -> Result<(Batch, Vec<u32>), Failure> {
     let mut builder = BatchBuilder::new();
     let mut raw = Vec::with_capacity(list.len() * 2);
     for user in list {
-        let record = Record::read(user.get()).map_err(|error| malformed(&error))?;
+        let record = record::members(user.get()).map_err(|error| malformed(&error))?;
         // Without an id there is nothing that an account could be known by.
         if add(&mut builder, &record) {
-            let start = skipped + (user.get().as_ptr().addr() - text.as_ptr().addr());
-            raw.extend([start as u32, (start + user.get().len()) as u32]);
+            raw.extend(span(text, user.get()).map(|at| at + skipped as u32));
         }
     }
     if builder.rows() == 0 {
@@ -39,9 +40,8 @@ pub(crate) fn read(body: &[u8]) -> Result<(Batch, Vec<u32>), Failure> {
     Ok((builder.finish(), raw))
 }
 
-fn member<'a>(record: &'a Record, names: &[&str]) -> &'a str {
+fn member<'a>(record: &'a [(String, String)], names: &[&str]) -> &'a str {
     record
-        .members
         .iter()
         .find(|(path, _)| names.iter().any(|name| path.eq_ignore_ascii_case(name)))
         .map_or("", |(_, value)| value.as_str())
@@ -55,7 +55,7 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-fn add(builder: &mut BatchBuilder, record: &Record) -> bool {
+fn add(builder: &mut BatchBuilder, record: &[(String, String)]) -> bool {
     let id = member(record, &["id", "guid"]);
     if id.is_empty() {
         return false;
@@ -85,12 +85,12 @@ fn add(builder: &mut BatchBuilder, record: &Record) -> bool {
 /// # Errors
 /// `malformed` when it is no user.
 pub(crate) fn read_me(body: &[u8]) -> Result<Vec<(String, String)>, Failure> {
-    let (text, _) = unmarked(body::text(body)?);
+    let (text, _) = unmarked(text(body)?);
     let wrong = || malformed("the answer is not a user");
     if !text.trim_start().starts_with('{') {
         return Err(wrong());
     }
-    let record = Record::read(text).map_err(|_| wrong())?;
+    let record = record::members(text).map_err(|_| wrong())?;
     let facts = [
         (facts::ACCOUNT_ID, member(&record, &["id"])),
         (facts::ACCOUNT_EMAIL, member(&record, &["email"])),

@@ -1,5 +1,8 @@
 //! Finds the records in an answer or a saved file: JSON, wrapped in any way or bare, or XML.
 
+use casbah_plugin::body::{records, span, text, unmarked};
+use casbah_plugin::record::{Record, members};
+use casbah_plugin::scan::Scanner;
 use casbah_plugin::{Batch, Failure};
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -7,31 +10,10 @@ use serde_json::value::RawValue;
 
 use crate::failure::malformed;
 use crate::normalize::Normalizer;
-use crate::record::{Record, members};
 use crate::settings::Settings;
 
 /// How deep an array of records may be wrapped.
 const WRAPPINGS: usize = 4;
-
-/// Text of a body.
-///
-/// # Errors
-/// `malformed` when it is not UTF-8 or too long for its records to be pointed at.
-pub(crate) fn text(body: &[u8]) -> Result<&str, Failure> {
-    if u32::try_from(body.len()).is_err() {
-        return Err(malformed("the answer is longer than 4 GiB"));
-    }
-    std::str::from_utf8(body)
-        .map_err(|error| malformed(&format!("the answer is not UTF-8: {error}")))
-}
-
-/// The text behind a byte-order mark, and the length of that mark.
-pub(crate) fn unmarked(text: &str) -> (&str, usize) {
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => (rest, text.len() - rest.len()),
-        None => (text, 0),
-    }
-}
 
 /// Start and end of every record.
 ///
@@ -70,25 +52,37 @@ pub(crate) fn read(body: &[u8], raw: &[u32], settings: &Settings) -> Result<Batc
 }
 
 fn fill(mut normalizer: Normalizer<'_>, body: &[u8], raw: &[u32]) -> Result<Batch, Failure> {
-    let (pairs, rest) = raw.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(malformed("a raw record has a start but no end"));
-    }
-    for (number, &[start, end]) in pairs.iter().enumerate() {
-        let record = body
-            .get(start as usize..end as usize)
-            .and_then(|record| std::str::from_utf8(record).ok())
-            .ok_or_else(|| {
-                malformed(&format!(
-                    "raw record {number} at bytes {start} to {end} is not UTF-8 within the body"
-                ))
-            })?;
-        let record = Record::read(record).map_err(|error| {
-            malformed(&format!("raw record {number} is neither JSON nor XML: {error}"))
-        })?;
-        normalizer.add(record);
-    }
+    let mut record = Record::default();
+    records(body, raw, |text| {
+        normalizer
+            .read_text(text, &mut record)
+            .map_err(|error| format!("is neither JSON nor XML: {error}"))
+    })?;
     Ok(normalizer.finish())
+}
+
+/// Reads an answer of the app in one pass, as [`split`] and [`read`] do in two: what the app answers is
+/// an array. At most `most` records.
+///
+/// `None` for everything that is not quite usual, good or bad: that is for those two to judge.
+pub(crate) fn pass(body: &[u8], settings: &Settings, most: usize) -> Option<(Batch, Vec<u32>)> {
+    let text = text(body).ok()?;
+    let (_, skipped) = unmarked(text);
+    let mut scanner = Scanner::starting_at(text, skipped);
+    let mut normalizer = Normalizer::rewriting(settings);
+    let (mut record, mut spans) = (Record::default(), Vec::new());
+    let mut first = true;
+    scanner.enter_array().ok()?;
+    while scanner.item(&mut first).ok()? {
+        if spans.len() / 2 == most {
+            return None;
+        }
+        scanner.peek();
+        spans.push(scanner.at() as u32);
+        normalizer.read(&mut scanner, &mut record).ok()?;
+        spans.push(scanner.at() as u32);
+    }
+    scanner.is_done().then(|| (normalizer.finish(), spans))
 }
 
 /// A single value, or any number of them one after the other, as in JSON lines.
@@ -97,8 +91,7 @@ fn json(text: &str, spans: &mut Vec<u32>) -> Result<(), String> {
     if text.trim_start().starts_with('[')
         && let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text)
     {
-        spans.reserve(items.len() * 2);
-        items.into_iter().for_each(|item| push(text, item, spans));
+        spans.extend(items.into_iter().flat_map(|item| span(text, item.get())));
         return Ok(());
     }
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
@@ -115,10 +108,7 @@ fn descend(
     spans: &mut Vec<u32>,
 ) -> Result<(), String> {
     if let Some(items) = items(value) {
-        spans.reserve(items.len() * 2);
-        for item in items {
-            push(text, item, spans);
-        }
+        spans.extend(items.into_iter().flat_map(|item| span(text, item.get())));
         return Ok(());
     }
     let members =
@@ -127,7 +117,7 @@ fn descend(
     let wrapped =
         members.iter().any(|(key, inner)| key == "activity" && inner.get().starts_with('{'));
     if wrapped || has("storageObject") || has("date") || (has("name") && has("user")) {
-        push(text, value, spans);
+        spans.extend(span(text, value.get()));
         return Ok(());
     }
     let starts = |bracket: char| {
@@ -145,12 +135,6 @@ pub(crate) fn items(value: &RawValue) -> Option<Vec<&RawValue>> {
         return None;
     }
     serde_json::from_str(value.get()).ok()
-}
-
-/// Notes where in the text a part of it stands.
-fn push(text: &str, part: &RawValue, spans: &mut Vec<u32>) {
-    let start = part.get().as_ptr().addr() - text.as_ptr().addr();
-    spans.extend([start as u32, (start + part.get().len()) as u32]);
 }
 
 /// Every element `activity`, whatever its parents are called.

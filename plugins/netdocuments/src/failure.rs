@@ -2,11 +2,12 @@
 //!
 //! The vendor documents no codes: the HTTP status decides, never the wording.
 
+pub(crate) use casbah_plugin::answer::malformed;
 use casbah_plugin::answer::retry_after;
+use casbah_plugin::body;
 use casbah_plugin::{Failure, Response, class};
 use serde::Deserialize;
 
-use crate::body;
 use crate::requests::is_log;
 
 const ADMINISTRATOR: &str = "The account that connected casbah must be a full administrator of the \
@@ -22,15 +23,6 @@ const RANGE: &str = "NetDocuments gives at most 90 days, all within the last 90.
     machine's clock and `repository`; if they are right, report this.";
 const PAGE: &str = "A web page instead of data often means a wrong region or a sign-in page in \
     between. Check the region and the hosts of the connection.";
-
-/// A failure of class `malformed`.
-pub(crate) fn malformed(message: &str) -> Failure {
-    Failure {
-        class: class::MALFORMED.to_owned(),
-        message: message.to_owned(),
-        ..Failure::default()
-    }
-}
 
 /// The window holds more than can be handed over at once.
 pub(crate) fn too_many(records: usize) -> Failure {

@@ -14,6 +14,7 @@ mod normalize;
 mod record;
 mod requests;
 mod settings;
+mod xml;
 
 use casbah_plugin::{
     Adapter, AdapterDescription, Batch, Failure, HttpRequest, Next, Page, PlanRequest, Response,
@@ -70,11 +71,18 @@ fn records(response: &Response) -> Result<Vec<u32>, Failure> {
 }
 
 fn log_page(response: &Response, settings: &Settings) -> Result<Page, Failure> {
-    let raw = records(response)?;
-    if raw.len() / 2 > requests::MOST {
-        return Err(failure::too_many(raw.len() / 2));
-    }
-    let batch = body::read(&response.body, &raw, settings)?;
+    let usual =
+        body::pass(&response.body, settings, requests::MOST).filter(|_| response.status != 204);
+    let (batch, raw) = match usual {
+        Some(read) => read,
+        None => {
+            let raw = records(response)?;
+            if raw.len() / 2 > requests::MOST {
+                return Err(failure::too_many(raw.len() / 2));
+            }
+            (body::read(&response.body, &raw, settings)?, raw)
+        }
+    };
     let (cursor, next) = requests::after_log(response, &batch)?;
     Ok(Page { next, cursor, batch, raw, facts: Vec::new() })
 }

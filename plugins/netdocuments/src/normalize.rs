@@ -1,61 +1,149 @@
 //! Makes activities of records: every member finds its column, an object, or a field.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use casbah_plugin::memo::Memo;
+use casbah_plugin::model::TextId;
+use casbah_plugin::record::{PathId, Paths, Record};
+use casbah_plugin::rows::{Tables, Words};
+use casbah_plugin::scan::{Broken, Scanner};
 use casbah_plugin::{Batch, BatchBuilder, time};
 
-use crate::catalogue::{Meaning, meaning};
+use crate::catalogue::meaning;
 use crate::fingerprint::{Numbering, conceal};
-use crate::record::Record;
+use crate::record::{self, SHAPE};
 use crate::settings::{Settings, Treatment};
 
+casbah_plugin::columns! {
+    /// The columns that this adapter fills.
+    struct Columns {
+        raw: text_column TextColumn = "raw",
+        id: text_column TextColumn = "id",
+        time: integer_column IntegerColumn = "time",
+        kind: text_column TextColumn = "kind",
+        action: text_column TextColumn = "action",
+        administrative: integer_column IntegerColumn = "administrative",
+        result: text_column TextColumn = "result",
+        access: text_column TextColumn = "access",
+        actor: text_column TextColumn = "actor",
+        actor_id: text_column TextColumn = "actor.id",
+        actor_email: text_column TextColumn = "actor.email",
+        actor_name: text_column TextColumn = "actor.name",
+        actor_type: text_column TextColumn = "actor.type",
+        actor_external: integer_column IntegerColumn = "actor.external",
+        ip: text_column TextColumn = "ip",
+        source: text_column TextColumn = "source",
+        client: text_column TextColumn = "client",
+        object_kind: text_column TextColumn = "object.kind",
+        object: text_column TextColumn = "object",
+        object_name: text_column TextColumn = "object.name",
+        parent: text_column TextColumn = "parent",
+        parent_kind: text_column TextColumn = "parent.kind",
+    }
+}
+
+casbah_plugin::parts! {
+    /// The members that have a place of their own; empty when the record lacks them.
+    struct Parts, enum Part {
+        date: "date",
+        name: "name",
+        host: "host",
+        login: "user.id",
+        guid: "user.guid",
+        user_name: "user.name",
+        email: "user.email",
+        member_type: "user.memberType",
+        source: "source.name",
+        source_id: "source.id",
+        document: "storageObject.docId",
+        document_name: "storageObject.name",
+        extension: "storageObject.fileExtension",
+        cabinet: "storageObject.cabinet.id",
+        cabinet_name: "storageObject.cabinet.name",
+        access: "access" | "storageObject.access",
+    }
+}
+
+/// What a path means, with the name of the field that it is in the batch at hand.
+#[derive(Clone, Copy)]
+struct Known {
+    part: Option<Part>,
+    /// Whether only records about documents have it.
+    on_document: bool,
+    key: TextId,
+}
+
+/// What the name of an activity means, with its texts interned in the batch at hand.
+#[derive(Clone, Copy)]
+struct Meaning {
+    action: TextId,
+    kind: TextId,
+    /// Where the record does not name a document.
+    object_kind: TextId,
+    administrative: bool,
+    confidence: TextId,
+    entry: TextId,
+}
+
+#[derive(Clone, Copy)]
+struct Address {
+    /// 0 when it is none.
+    ip: TextId,
+    /// Whether it was written just so.
+    same: bool,
+}
+
 /// Makes a batch of records, one after the other.
-pub(crate) struct Normalizer<'a> {
-    settings: &'a Settings,
+pub(crate) struct Normalizer<'s> {
+    settings: &'s Settings,
     builder: BatchBuilder,
+    columns: Columns,
+    tables: Tables,
+    words: Words,
     numbering: Numbering,
+    paths: Paths,
+    /// By path.
+    known: Vec<Known>,
     /// Whether records are written anew where the settings conceal something.
     rewrite: bool,
+    /// Fields of the record at hand.
+    fields: Vec<(TextId, TextId)>,
     /// What was made of texts that come again and again: of names of activities, by whether they are
-    /// about a document, and of hosts.
-    meanings: [HashMap<String, Meaning<'a>>; 2],
-    addresses: HashMap<String, Option<String>>,
+    /// about a document, of hosts, and of applications.
+    meanings: [Memo<Meaning>; 2],
+    addresses: Memo<Address>,
+    clients: Memo<Option<&'static str>>,
+    /// Addresses in lower case.
+    lower: Memo<TextId>,
 }
 
-/// The members that have a place of their own, and the others.
-#[derive(Default)]
-struct Parts {
-    date: String,
-    name: String,
-    host: String,
-    login: String,
-    guid: String,
-    user_name: String,
-    email: String,
-    member_type: String,
-    source: String,
-    source_id: String,
-    document: String,
-    document_name: String,
-    extension: String,
-    cabinet: String,
-    cabinet_name: String,
-    access: String,
-    on_document: bool,
-    fields: Vec<(String, String)>,
-}
-
-impl<'a> Normalizer<'a> {
-    pub(crate) fn new(settings: &'a Settings) -> Self {
-        let (builder, numbering) = (BatchBuilder::new(), Numbering::default());
-        let (meanings, addresses) = (Default::default(), HashMap::new());
-        Self { settings, builder, numbering, rewrite: false, meanings, addresses }
+impl<'s> Normalizer<'s> {
+    pub(crate) fn new(settings: &'s Settings) -> Self {
+        let mut builder = BatchBuilder::new();
+        let columns = Columns::new(&mut builder);
+        let tables = Tables::new(&mut builder);
+        Self {
+            settings,
+            builder,
+            columns,
+            tables,
+            words: Words::default(),
+            numbering: Numbering::default(),
+            paths: Paths::default(),
+            known: Vec::new(),
+            rewrite: false,
+            fields: Vec::new(),
+            meanings: Default::default(),
+            addresses: Memo::default(),
+            clients: Memo::default(),
+            lower: Memo::default(),
+        }
     }
 
     /// One that also hands over what is to be kept in place of the raw records, if the settings
     /// conceal anything.
-    pub(crate) fn rewriting(settings: &'a Settings) -> Self {
+    pub(crate) fn rewriting(settings: &'s Settings) -> Self {
         Self { rewrite: settings.conceals(), ..Self::new(settings) }
     }
 
@@ -63,145 +151,252 @@ impl<'a> Normalizer<'a> {
         self.builder.finish()
     }
 
-    /// Adds the activity of a record.
-    pub(crate) fn add(&mut self, record: Record) {
+    /// Adds the activity at the scanner's position; `record` is where it is taken apart.
+    ///
+    /// # Errors
+    /// When it is no JSON; the batch is of no use then.
+    pub(crate) fn read<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        record: &mut Record<'a>,
+    ) -> Result<(), Broken> {
+        record.read(scanner, &mut self.paths, SHAPE)?;
+        self.add(record);
+        Ok(())
+    }
+
+    /// Adds the activity of a text that is one record and nothing else.
+    ///
+    /// # Errors
+    /// In words, when it is neither JSON nor XML; the batch is of no use then.
+    pub(crate) fn read_text<'a>(
+        &mut self,
+        text: &'a str,
+        record: &mut Record<'a>,
+    ) -> Result<(), String> {
+        record::read(record, text, &mut self.paths)?;
+        self.add(record);
+        Ok(())
+    }
+
+    fn add(&mut self, record: &mut Record<'_>) {
         // First of all, so that not even an id tells anything of what is concealed.
-        let record = treated(record, self.settings);
-        let (id, repeat) = self.numbering.id(&record);
+        treat(record, &mut self.paths, self.settings);
+        let (id, repeat) = self.numbering.id(record, &self.paths);
         self.builder.begin_row();
         if self.rewrite {
-            self.builder.text("raw", &record.to_json());
+            let raw = self.builder.intern(&record::to_json(record, &self.paths));
+            self.builder.set_text(self.columns.raw, raw);
         }
-        let mut parts = Parts::of(record);
-        self.builder.text("id", &id);
+        self.fields.clear();
+        let (parts, on_document) = self.parts(record);
+        let id = self.builder.intern(&id);
+        self.builder.set_text(self.columns.id, id);
         if repeat > 0 {
-            parts.fields.push(("repeat".to_owned(), repeat.to_string()));
+            self.field("repeat", &repeat.to_string());
         }
-        let name = std::mem::take(&mut parts.name);
-        let meaning = self.meaning(&name, parts.on_document);
-        self.what(&name, &meaning, &mut parts);
-        self.who(&mut parts);
-        self.wherefrom(&mut parts);
-        self.objects(&meaning, &parts);
-        self.fields(&parts.fields);
-    }
-
-    fn meaning(&mut self, name: &str, on_document: bool) -> Meaning<'a> {
-        let [other, document] = &mut self.meanings;
-        let known = if on_document { document } else { other };
-        if let Some(meaning) = known.get(name) {
-            return meaning.clone();
-        }
-        let meaning = meaning(name, on_document, self.settings);
-        known.insert(name.to_owned(), meaning.clone());
-        meaning
-    }
-
-    fn what(&mut self, name: &str, meaning: &Meaning<'_>, parts: &mut Parts) {
-        match read_time(&parts.date) {
-            Some(time) => self.builder.integer("time", time),
-            None => parts.keep("date", |parts| &mut parts.date),
-        }
-        self.builder.text("kind", meaning.kind);
-        self.builder.text("action", name);
-        self.builder.flag("administrative", meaning.administrative);
-        // What failed is not in the log.
-        self.builder.text("result", "success");
-        self.builder.text("access", &parts.access);
-        parts.fields.push(("confidence".to_owned(), meaning.confidence.to_owned()));
-        if !meaning.entry.is_empty() {
-            parts.fields.push(("catalogue".to_owned(), meaning.entry.to_owned()));
+        let meaning = self.meaning(parts.name, on_document);
+        self.what(meaning, &parts);
+        self.who(&parts);
+        self.wherefrom(&parts);
+        self.objects(meaning, &parts, on_document);
+        for &(key, value) in &self.fields {
+            self.tables.field(&mut self.builder, key, value);
         }
     }
 
-    fn who(&mut self, parts: &mut Parts) {
-        // The administration log has the address where the other one has a login name.
-        if parts.email.is_empty() && is_address(&parts.login) {
-            parts.email.clone_from(&parts.login);
-        }
-        let id = if parts.guid.is_empty() { &parts.login } else { &parts.guid };
-        let actor = match (parts.email.is_empty(), id.is_empty()) {
-            (false, _) => parts.email.to_lowercase(),
-            (true, false) => id.clone(),
-            (true, true) => parts.user_name.clone(),
-        };
-        self.builder.text("actor", &actor);
-        self.builder.text("actor.id", id);
-        self.builder.text("actor.email", &parts.email);
-        self.builder.text("actor.name", &parts.user_name);
-        if !actor.is_empty() {
-            self.builder.text("actor.type", "user");
-        }
-        if !parts.guid.is_empty() && parts.login != parts.email {
-            parts.keep("user.id", |parts| &mut parts.login);
-        }
-        match parts.member_type.to_ascii_lowercase().as_str() {
-            "" => {}
-            "internal" => self.builder.flag("actor.external", false),
-            "external" => self.builder.flag("actor.external", true),
-            _ => parts.keep("user.memberType", |parts| &mut parts.member_type),
-        }
-    }
-
-    fn wherefrom(&mut self, parts: &mut Parts) {
-        let known = self.addresses.entry(parts.host.clone());
-        match known.or_insert_with_key(|host| address(host)) {
-            Some(ip) => {
-                self.builder.text("ip", ip);
-                if *ip != parts.host {
-                    parts.keep("host", |parts| &mut parts.host);
+    /// Finds the members that have a place, and whether the record is about a document. All others
+    /// become fields.
+    fn parts<'r>(&mut self, record: &'r Record<'_>) -> (Parts<'r>, bool) {
+        let mut parts = Parts::default();
+        let mut on_document = false;
+        for (path, value) in &record.members {
+            let known = self.known(*path);
+            on_document |= known.on_document;
+            if let Some(part) = known.part {
+                let place = parts.place(part);
+                if place.is_empty() {
+                    *place = value;
+                    continue;
                 }
             }
-            None => parts.keep("host", |parts| &mut parts.host),
+            let key = match known.key {
+                0 => self.key(*path),
+                key => key,
+            };
+            let value = self.builder.intern(value);
+            self.fields.push((key, value));
         }
-        self.builder.text("source", &parts.source);
-        if !parts.source.is_empty() || !parts.source_id.is_empty() {
-            self.builder.text("client", client(&parts.source, &parts.source_id));
-        }
-        parts.keep("source.id", |parts| &mut parts.source_id);
+        self.field("storageObject.fileExtension", parts.extension);
+        (parts, on_document)
     }
 
-    fn objects(&mut self, meaning: &Meaning<'_>, parts: &Parts) {
+    #[inline]
+    fn known(&mut self, path: PathId) -> Known {
+        while self.known.len() < self.paths.len() {
+            let path = self.paths.get(self.known.len() as PathId);
+            let on_document = is_on_document(path);
+            self.known.push(Known { part: Part::of(path), on_document, key: 0 });
+        }
+        let none = Known { part: None, on_document: false, key: 0 };
+        self.known.get(path as usize).copied().unwrap_or(none)
+    }
+
+    /// The name of the field that a path is, in the batch.
+    fn key(&mut self, path: PathId) -> TextId {
+        let key = self.builder.intern(&field(self.paths.get(path)));
+        if let Some(known) = self.known.get_mut(path as usize) {
+            known.key = key;
+        }
+        key
+    }
+
+    #[inline]
+    fn word(&mut self, word: &'static str) -> TextId {
+        self.words.get(&mut self.builder, word)
+    }
+
+    /// Keeps a text as a field.
+    fn field(&mut self, key: &'static str, value: &str) {
+        if !value.is_empty() {
+            let key = self.word(key);
+            let value = self.builder.intern(value);
+            self.fields.push((key, value));
+        }
+    }
+
+    fn meaning(&mut self, name: &str, on_document: bool) -> Meaning {
+        let (builder, settings) = (&mut self.builder, self.settings);
+        let [other, document] = &mut self.meanings;
+        let known = if on_document { document } else { other };
+        known.get(name, |name| {
+            let meaning = meaning(name, on_document, settings);
+            Meaning {
+                action: builder.intern(name),
+                kind: builder.intern(meaning.kind),
+                object_kind: if on_document { 0 } else { builder.intern(meaning.object_kind) },
+                administrative: meaning.administrative,
+                confidence: builder.intern(meaning.confidence),
+                entry: builder.intern(meaning.entry),
+            }
+        })
+    }
+
+    fn what(&mut self, meaning: Meaning, parts: &Parts<'_>) {
+        match read_time(parts.date) {
+            Some(time) => self.builder.set_integer(self.columns.time, time),
+            None => self.field("date", parts.date),
+        }
+        self.builder.set_text(self.columns.kind, meaning.kind);
+        self.builder.set_text(self.columns.action, meaning.action);
+        self.builder.set_integer(self.columns.administrative, meaning.administrative.into());
+        // What failed is not in the log.
+        let result = self.word("success");
+        self.builder.set_text(self.columns.result, result);
+        let access = self.builder.intern(parts.access);
+        self.builder.set_text(self.columns.access, access);
+        let confidence = self.word("confidence");
+        self.fields.push((confidence, meaning.confidence));
+        if meaning.entry != 0 {
+            let catalogue = self.word("catalogue");
+            self.fields.push((catalogue, meaning.entry));
+        }
+    }
+
+    fn who(&mut self, parts: &Parts<'_>) {
+        // The administration log has the address where the other one has a login name.
+        let email = match parts.email {
+            "" if is_address(parts.login) => parts.login,
+            email => email,
+        };
+        let id = if parts.guid.is_empty() { parts.login } else { parts.guid };
+        let (email_text, id_text) = (self.builder.intern(email), self.builder.intern(id));
+        let name = self.builder.intern(parts.user_name);
+        let builder = &mut self.builder;
+        let actor = match (email_text, id_text) {
+            (0, 0) => name,
+            (0, id) => id,
+            _ => self.lower.get(email, |email| builder.intern(&email.to_lowercase())),
+        };
+        self.builder.set_text(self.columns.actor, actor);
+        self.builder.set_text(self.columns.actor_id, id_text);
+        self.builder.set_text(self.columns.actor_email, email_text);
+        self.builder.set_text(self.columns.actor_name, name);
+        if actor != 0 {
+            let user = self.word("user");
+            self.builder.set_text(self.columns.actor_type, user);
+        }
+        if !parts.guid.is_empty() && parts.login != email {
+            self.field("user.id", parts.login);
+        }
+        let is = |kind: &str| parts.member_type.eq_ignore_ascii_case(kind);
+        if is("internal") || is("external") {
+            self.builder.set_integer(self.columns.actor_external, is("external").into());
+        } else {
+            self.field("user.memberType", parts.member_type);
+        }
+    }
+
+    fn wherefrom(&mut self, parts: &Parts<'_>) {
+        let builder = &mut self.builder;
+        let found = self.addresses.get(parts.host, |host| {
+            let ip = address(host);
+            let same = ip.as_deref() == Some(host);
+            Address { ip: ip.map_or(0, |ip| builder.intern(&ip)), same }
+        });
+        self.builder.set_text(self.columns.ip, found.ip);
+        if !found.same {
+            self.field("host", parts.host);
+        }
+        let source = self.builder.intern(parts.source);
+        self.builder.set_text(self.columns.source, source);
+        if source != 0 || !parts.source_id.is_empty() {
+            let client = match self.clients.get(parts.source, client) {
+                Some(client) => client,
+                None if parts.source_id.starts_with("AP-") => "integration",
+                None => "unknown",
+            };
+            let client = self.word(client);
+            self.builder.set_text(self.columns.client, client);
+        }
+        self.field("source.id", parts.source_id);
+    }
+
+    fn objects(&mut self, meaning: Meaning, parts: &Parts<'_>, on_document: bool) {
         let kind =
-            if parts.on_document { container(&parts.extension) } else { meaning.object_kind };
-        self.builder.text("object.kind", kind);
-        self.builder.text("object", &parts.document);
-        self.builder.text("object.name", &parts.document_name);
-        if !parts.document.is_empty() || !parts.document_name.is_empty() {
-            self.object("object", kind, &parts.document, &parts.document_name);
+            if on_document { self.word(container(parts.extension)) } else { meaning.object_kind };
+        let document = self.builder.intern(parts.document);
+        let name = self.builder.intern(parts.document_name);
+        self.builder.set_text(self.columns.object_kind, kind);
+        self.builder.set_text(self.columns.object, document);
+        self.builder.set_text(self.columns.object_name, name);
+        if document != 0 || name != 0 {
+            let role = self.word("object");
+            self.tables.object(&mut self.builder, [role, kind, document, name]);
         }
-        if !parts.cabinet.is_empty() || !parts.cabinet_name.is_empty() {
-            self.builder.text("parent", &parts.cabinet);
-            self.builder.text("parent.kind", "container");
-            self.object("parent", "container", &parts.cabinet, &parts.cabinet_name);
-        }
-    }
-
-    fn object(&mut self, role: &str, kind: &str, id: &str, name: &str) {
-        self.builder.begin_nested("objects");
-        for (column, value) in [("role", role), ("kind", kind), ("id", id), ("name", name)] {
-            self.builder.nested_text("objects", column, value);
-        }
-    }
-
-    fn fields(&mut self, fields: &[(String, String)]) {
-        for (key, value) in fields {
-            self.builder.begin_nested("fields");
-            self.builder.nested_text("fields", "key", key);
-            self.builder.nested_text("fields", "value", value);
+        let cabinet = self.builder.intern(parts.cabinet);
+        let name = self.builder.intern(parts.cabinet_name);
+        if cabinet != 0 || name != 0 {
+            let (role, kind) = (self.word("parent"), self.word("container"));
+            self.builder.set_text(self.columns.parent, cabinet);
+            self.builder.set_text(self.columns.parent_kind, kind);
+            self.tables.object(&mut self.builder, [role, kind, cabinet, name]);
         }
     }
 }
 
-/// A record as the settings want it: what they conceal is hashed or left out. Doing it again changes
-/// nothing.
-fn treated(mut record: Record, settings: &Settings) -> Record {
+/// Makes a record what the settings want: what they conceal is hashed or left out. Doing it again
+/// changes nothing.
+fn treat(record: &mut Record<'_>, paths: &mut Paths, settings: &Settings) {
     if !settings.conceals() {
-        return record;
+        return;
     }
-    let on_document = is_on_document(&record);
+    let on_document = |record: &Record<'_>| {
+        record.members.iter().any(|(path, _)| is_on_document(paths.get(*path)))
+    };
+    let before = on_document(record);
     record.members.retain_mut(|(path, value)| {
-        let treatment = match confidential(path, on_document) {
+        let treatment = match confidential(paths.get(*path), before) {
             Confidential::No => Treatment::Keep,
             Confidential::Name => settings.names,
             Confidential::Profile => settings.profile,
@@ -210,70 +405,21 @@ fn treated(mut record: Record, settings: &Settings) -> Record {
         match treatment {
             Treatment::Keep => true,
             Treatment::Hash => {
-                *value = conceal(value, &settings.hash_key);
+                *value = Cow::Owned(conceal(value, &settings.hash_key));
                 true
             }
             Treatment::Drop => false,
         }
     });
-    if on_document && !is_on_document(&record) {
+    if before && !on_document(record) {
         // It must still be seen that it was about a document.
-        record.members.push(("storageObject.dropped".to_owned(), "true".to_owned()));
+        let dropped = paths.id("storageObject.dropped");
+        record.members.push((dropped, Cow::Borrowed("true")));
     }
-    record
 }
 
-fn is_on_document(record: &Record) -> bool {
-    record.members.iter().any(|(path, _)| path.starts_with("storageObject"))
-}
-
-impl Parts {
-    fn of(record: Record) -> Self {
-        let mut parts = Self { on_document: is_on_document(&record), ..Self::default() };
-        for (path, value) in record.members {
-            if let Some(place) = parts.place(&path)
-                && place.is_empty()
-            {
-                *place = value;
-                continue;
-            }
-            parts.fields.push((field(&path), value));
-        }
-        if !parts.extension.is_empty() {
-            parts.fields.push(("storageObject.fileExtension".to_owned(), parts.extension.clone()));
-        }
-        parts
-    }
-
-    fn place(&mut self, path: &str) -> Option<&mut String> {
-        Some(match path {
-            "date" => &mut self.date,
-            "name" => &mut self.name,
-            "host" => &mut self.host,
-            "user.id" => &mut self.login,
-            "user.guid" => &mut self.guid,
-            "user.name" => &mut self.user_name,
-            "user.email" => &mut self.email,
-            "user.memberType" => &mut self.member_type,
-            "source.name" => &mut self.source,
-            "source.id" => &mut self.source_id,
-            "storageObject.docId" => &mut self.document,
-            "storageObject.name" => &mut self.document_name,
-            "storageObject.fileExtension" => &mut self.extension,
-            "storageObject.cabinet.id" => &mut self.cabinet,
-            "storageObject.cabinet.name" => &mut self.cabinet_name,
-            "access" | "storageObject.access" => &mut self.access,
-            _ => return None,
-        })
-    }
-
-    /// Keeps a part as a field, because its column can't hold it.
-    fn keep(&mut self, key: &str, part: impl Fn(&mut Self) -> &mut String) {
-        let value = std::mem::take(part(self));
-        if !value.is_empty() {
-            self.fields.push((key.to_owned(), value));
-        }
-    }
+fn is_on_document(path: &str) -> bool {
+    path.starts_with("storageObject")
 }
 
 /// What a value may give away.
@@ -325,7 +471,7 @@ pub(crate) fn read_time(text: &str) -> Option<i64> {
     if let Some(ms) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
         return ms.parse().ok();
     }
-    time::parse(text).or_else(|| time::parse(&format!("{text}Z")))
+    time::parse_or_utc(text)
 }
 
 fn is_address(text: &str) -> bool {
@@ -342,28 +488,31 @@ fn address(host: &str) -> Option<String> {
         .map(|ip| ip.to_canonical().to_string())
 }
 
-/// Kind of client, by the name of the application used.
-fn client(name: &str, id: &str) -> &'static str {
+/// Kind of client, by the name of the application used; `None` when its id decides.
+fn client(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     match name.as_str() {
-        "web" | "browser" => "web",
+        "web" | "browser" => Some("web"),
         _ if ["mobile", "ios", "iphone", "ipad", "android"]
             .iter()
             .any(|word| name.contains(word)) =>
         {
-            "mobile"
+            Some("mobile")
         }
-        _ if id.starts_with("AP-") => "integration",
-        _ => "unknown",
+        _ => None,
     }
 }
 
 /// What a thing with that extension is: some of the vendor's own stand for containers.
 fn container(extension: &str) -> &'static str {
-    match extension.to_ascii_lowercase().as_str() {
-        "ndfld" => "folder",
-        "ndcs" => "workspace",
-        "ndflt" | "ndsq" => "container",
-        _ => "document",
+    let is = |words: &[&str]| words.iter().any(|word| extension.eq_ignore_ascii_case(word));
+    if is(&["ndfld"]) {
+        "folder"
+    } else if is(&["ndcs"]) {
+        "workspace"
+    } else if is(&["ndflt", "ndsq"]) {
+        "container"
+    } else {
+        "document"
     }
 }

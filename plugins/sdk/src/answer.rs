@@ -1,11 +1,21 @@
-//! What every adapter reads in the head of an answer: headers, dates, and how long to wait.
+//! What every adapter reads in the head of an answer: headers, dates, and how long to wait; and what it
+//! says of one that it can't read.
 //!
 //! It is no HTTP: the host has spoken that already. What a status means is the adapter's to say.
 
-use casbah_model::adapter::Response;
+use casbah_model::adapter::{Failure, Response, class};
 
 /// No app is waited for longer than a day.
 const LONGEST: u64 = 24 * 3_600_000;
+
+/// A failure of class `malformed`, with nothing to be done about it.
+pub fn malformed(message: &str) -> Failure {
+    Failure {
+        class: class::MALFORMED.to_owned(),
+        message: message.to_owned(),
+        ..Failure::default()
+    }
+}
 
 /// The first value of a header; its name is given in lower case.
 pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {

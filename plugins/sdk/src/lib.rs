@@ -13,11 +13,16 @@ pub mod answer;
 mod fold;
 mod row;
 
+pub mod body;
 pub mod crowd;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
+pub mod memo;
 pub mod native;
+pub mod record;
+pub mod rows;
+pub mod scan;
 pub mod state;
 
 pub use casbah_model as model;

@@ -1,13 +1,14 @@
 //! Reads the users of a plan, and the one the token belongs to.
 
+use casbah_plugin::body::text;
 use casbah_plugin::model::BatchBuilder;
+use casbah_plugin::scan::{Broken, Scanner, Text, Value};
 use casbah_plugin::{Batch, Failure, Next, PlanRequest, facts};
 
 use crate::failure::malformed;
 use crate::normalize::read_time;
-use crate::page::{Body, text};
+use crate::page::Body;
 use crate::requests::{self, AccountCursor};
-use crate::scan::{Broken, Scanner, Text, Value};
 
 /// A page of users.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 //!
 //! It is not an interpretation: which detail means what is decided in [`crate::normalize`].
 
-use crate::scan::{Broken, Scanner, Text, Value};
+use casbah_plugin::scan::{Broken, Scanner, Text, Value};
 
 /// A member of an object.
 pub(crate) type Member<'a> = (Text<'a>, Value<'a>);

@@ -3,11 +3,12 @@
 //! Both the HTTP status and the app's own code decide, never the wording: the vendor's own examples
 //! have texts that belong to other codes. What the host then does is in the class.
 
+pub(crate) use casbah_plugin::answer::malformed;
 use casbah_plugin::answer::{header, retry_after};
+use casbah_plugin::scan::{Broken, Scanner, Value};
 use casbah_plugin::{Failure, PlanRequest, Response, class};
 
 use crate::requests;
-use crate::scan::{Broken, Scanner, Value};
 use crate::settings::{DEFAULT_MAINTENANCE_WAIT, Settings};
 
 const SYSTEM_ADMIN: &str = "The account that connected casbah must be a System Admin of the \
@@ -33,15 +34,6 @@ struct Envelope {
     code: Option<u32>,
     message: String,
     reference: String,
-}
-
-/// A failure of class `malformed`.
-pub(crate) fn malformed(message: &str) -> Failure {
-    Failure {
-        class: class::MALFORMED.to_owned(),
-        message: message.to_owned(),
-        ..Failure::default()
-    }
 }
 
 /// The failure that a response stands for.

@@ -3,6 +3,8 @@
 //! The same event gives the same id whether it was fetched compact or saved with line breaks; two
 //! events that say exactly the same get the same id, and so count as one.
 
+use casbah_plugin::body::made_id;
+
 /// The id of a record: `made-` and 32 hexadecimal digits.
 pub(crate) fn fingerprint(raw: &str) -> String {
     // FNV-1a with 128 bits: stable for ever, and nothing here has to withstand an attacker, who
@@ -22,7 +24,7 @@ pub(crate) fn fingerprint(raw: &str) -> String {
         }
         hash = (hash ^ u128::from(byte)).wrapping_mul(PRIME);
     }
-    format!("made-{hash:032x}")
+    made_id(hash.to_be_bytes())
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod kinds;
 mod normalize;
 mod page;
 mod requests;
-mod scan;
 mod settings;
 mod types;
 

@@ -8,90 +8,51 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use casbah_plugin::model::table::{IntegerColumn, NestedColumn, NestedTable, TextColumn};
 use casbah_plugin::model::{BatchBuilder, TextId};
+use casbah_plugin::rows::{Tables, Words};
 use casbah_plugin::{Batch, time};
 
 use crate::event::{Event, Member};
 use crate::fingerprint::fingerprint;
 use crate::kinds;
-use crate::scan::{Broken, Scanner, Text, Value};
 use crate::settings::Settings;
 use crate::types::{self, ANONYMOUS, TYPES, Use, parent_rank, system_user, use_of};
+use casbah_plugin::scan::{Broken, Scanner, Text, Value};
 
-macro_rules! columns {
-    ($($field:ident $make:ident $type:ty, $name:literal;)*) => {
-        /// The columns that this adapter fills, found once for every batch.
-        struct Columns { $($field: $type,)* }
-
-        impl Columns {
-            fn new(builder: &mut BatchBuilder) -> Self {
-                Self { $($field: builder.$make($name),)* }
-            }
-        }
-    };
-}
-
-columns! {
-    id text_column TextColumn, "id";
-    time integer_column IntegerColumn, "time";
-    source text_column TextColumn, "source";
-    kind text_column TextColumn, "kind";
-    action text_column TextColumn, "action";
-    actor text_column TextColumn, "actor";
-    actor_id text_column TextColumn, "actor.id";
-    actor_email text_column TextColumn, "actor.email";
-    actor_name text_column TextColumn, "actor.name";
-    actor_type text_column TextColumn, "actor.type";
-    behalf text_column TextColumn, "behalf";
-    behalf_id text_column TextColumn, "behalf.id";
-    impersonated integer_column IntegerColumn, "impersonated";
-    anonymous integer_column IntegerColumn, "anonymous";
-    administrative integer_column IntegerColumn, "administrative";
-    ip text_column TextColumn, "ip";
-    client text_column TextColumn, "client";
-    token text_column TextColumn, "token";
-    result text_column TextColumn, "result";
-    object text_column TextColumn, "object";
-    object_kind text_column TextColumn, "object.kind";
-    object_name text_column TextColumn, "object.name";
-    parent text_column TextColumn, "parent";
-    parent_kind text_column TextColumn, "parent.kind";
-    recipient text_column TextColumn, "recipient";
-    recipient_id text_column TextColumn, "recipient.id";
-    recipient_kind text_column TextColumn, "recipient.kind";
-    recipient_domain text_column TextColumn, "recipient.domain";
-    access text_column TextColumn, "access";
-    format text_column TextColumn, "format";
-    amount integer_column IntegerColumn, "amount";
-}
-
-/// The nested tables.
-struct Tables {
-    objects: NestedTable,
-    role: NestedColumn,
-    kind: NestedColumn,
-    id: NestedColumn,
-    name: NestedColumn,
-    fields: NestedTable,
-    key: NestedColumn,
-    value: NestedColumn,
-}
-
-impl Tables {
-    fn new(builder: &mut BatchBuilder) -> Self {
-        let objects = builder.nested_table("objects");
-        let fields = builder.nested_table("fields");
-        Self {
-            objects,
-            role: builder.nested_column(objects, "role"),
-            kind: builder.nested_column(objects, "kind"),
-            id: builder.nested_column(objects, "id"),
-            name: builder.nested_column(objects, "name"),
-            fields,
-            key: builder.nested_column(fields, "key"),
-            value: builder.nested_column(fields, "value"),
-        }
+casbah_plugin::columns! {
+    /// The columns that this adapter fills.
+    struct Columns {
+        id: text_column TextColumn = "id",
+        time: integer_column IntegerColumn = "time",
+        source: text_column TextColumn = "source",
+        kind: text_column TextColumn = "kind",
+        action: text_column TextColumn = "action",
+        actor: text_column TextColumn = "actor",
+        actor_id: text_column TextColumn = "actor.id",
+        actor_email: text_column TextColumn = "actor.email",
+        actor_name: text_column TextColumn = "actor.name",
+        actor_type: text_column TextColumn = "actor.type",
+        behalf: text_column TextColumn = "behalf",
+        behalf_id: text_column TextColumn = "behalf.id",
+        impersonated: integer_column IntegerColumn = "impersonated",
+        anonymous: integer_column IntegerColumn = "anonymous",
+        administrative: integer_column IntegerColumn = "administrative",
+        ip: text_column TextColumn = "ip",
+        client: text_column TextColumn = "client",
+        token: text_column TextColumn = "token",
+        result: text_column TextColumn = "result",
+        object: text_column TextColumn = "object",
+        object_kind: text_column TextColumn = "object.kind",
+        object_name: text_column TextColumn = "object.name",
+        parent: text_column TextColumn = "parent",
+        parent_kind: text_column TextColumn = "parent.kind",
+        recipient: text_column TextColumn = "recipient",
+        recipient_id: text_column TextColumn = "recipient.id",
+        recipient_kind: text_column TextColumn = "recipient.kind",
+        recipient_domain: text_column TextColumn = "recipient.domain",
+        access: text_column TextColumn = "access",
+        format: text_column TextColumn = "format",
+        amount: integer_column IntegerColumn = "amount",
     }
 }
 
@@ -126,22 +87,6 @@ pub(crate) struct Normalizer<'s> {
     uses: Vec<Use>,
     scratch: String,
     lower: String,
-}
-
-/// The ids of words of ours, found by where the word stands and not by what it says.
-#[derive(Default)]
-struct Words(Vec<(&'static str, TextId)>);
-
-impl Words {
-    #[inline]
-    fn get(&mut self, builder: &mut BatchBuilder, word: &'static str) -> TextId {
-        if let Some(&(_, id)) = self.0.iter().find(|(known, _)| std::ptr::eq(*known, word)) {
-            return id;
-        }
-        let id = builder.intern(word);
-        self.0.push((word, id));
-        id
-    }
 }
 
 /// What the details of one event said about the columns.
@@ -466,11 +411,7 @@ impl<'s> Normalizer<'s> {
 
     fn push_object(&mut self, role: &'static str, kind: TextId, id: TextId, name: TextId) {
         let role = self.word(role);
-        self.builder.push_nested(self.tables.objects);
-        self.builder.set_nested(self.tables.role, role);
-        self.builder.set_nested(self.tables.kind, kind);
-        self.builder.set_nested(self.tables.id, id);
-        self.builder.set_nested(self.tables.name, name);
+        self.tables.object(&mut self.builder, [role, kind, id, name]);
     }
 
     fn related(&mut self, role: &'static str, kind: &'static str, value: Value<'_>) -> TextId {
@@ -668,9 +609,7 @@ impl<'s> Normalizer<'s> {
     }
 
     fn push_field(&mut self, key: TextId, value: TextId) {
-        self.builder.push_nested(self.tables.fields);
-        self.builder.set_nested(self.tables.key, key);
-        self.builder.set_nested(self.tables.value, value);
+        self.tables.field(&mut self.builder, key, value);
     }
 
     /// Keeps a member among the fields.

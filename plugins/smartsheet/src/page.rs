@@ -1,11 +1,12 @@
 //! Reads pages of the audit stream, and finds the raw records in saved answers.
 
+use casbah_plugin::answer::malformed;
+use casbah_plugin::body::{records, text};
+use casbah_plugin::scan::{Broken, Scanner, Value};
 use casbah_plugin::{Batch, Failure, class};
 
 use crate::event::Event;
-use crate::failure::malformed;
 use crate::normalize::Normalizer;
-use crate::scan::{Broken, Scanner, Value};
 use crate::settings::Settings;
 
 /// A page of the audit stream.
@@ -24,18 +25,6 @@ pub(crate) enum Body<T> {
     Page(T),
     /// The app's envelope of an error.
     Error,
-}
-
-/// Text of a body.
-///
-/// # Errors
-/// `malformed` when it is not UTF-8 or too long for its records to be pointed at.
-pub(crate) fn text(body: &[u8]) -> Result<&str, Failure> {
-    if u32::try_from(body.len()).is_err() {
-        return Err(malformed("the answer is longer than 4 GiB"));
-    }
-    std::str::from_utf8(body)
-        .map_err(|error| malformed(&format!("the answer is not UTF-8: {error}")))
 }
 
 /// Reads a page of events.
@@ -120,19 +109,7 @@ fn read_events<'a>(
 pub(crate) fn normalize(body: &[u8], raw: &[u32], settings: &Settings) -> Result<Batch, Failure> {
     let mut normalizer = Normalizer::new(settings);
     let mut event = Event::default();
-    let (pairs, rest) = raw.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(malformed("a raw record has a start but no end"));
-    }
-    for (number, &[start, end]) in pairs.iter().enumerate() {
-        let record = body
-            .get(start as usize..end as usize)
-            .and_then(|record| std::str::from_utf8(record).ok())
-            .ok_or_else(|| {
-                malformed(&format!(
-                    "raw record {number} at bytes {start} to {end} is not UTF-8 within the body"
-                ))
-            })?;
+    records(body, raw, |record| {
         let mut scanner = Scanner::new(record);
         scanner.peek();
         let read = normalizer.read(&mut scanner, &mut event).and_then(|()| {
@@ -142,8 +119,8 @@ pub(crate) fn normalize(body: &[u8], raw: &[u32], settings: &Settings) -> Result
                 Err(Broken { at: scanner.at(), expected: "the end" })
             }
         });
-        read.map_err(|broken| malformed(&format!("raw record {number} is not JSON: {broken}")))?;
-    }
+        read.map_err(|broken| format!("is not JSON: {broken}"))
+    })?;
     Ok(normalizer.finish())
 }
 

@@ -1,20 +1,22 @@
 //! Reads JSON in place: values are slices of the text they stand in.
 //!
-//! Made for the one hot path of this adapter, where building a tree of values or owned texts would
-//! cost more than all the rest. Numbers keep their digits, so that 64-bit ids survive.
+//! Made for the hot path of adapters, where building a tree of values or owned texts would cost more
+//! than all the rest. Numbers keep their digits, so that 64-bit ids survive. What is no JSON is
+//! refused, as other readers do.
 //!
 //! It is not a general JSON library: whoever walks it decides what to do with a value, and escaped
 //! texts are unescaped only when somebody asks for them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Where a text stopped being JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
+pub struct Broken {
     /// Offset in bytes.
-    pub(crate) at: usize,
+    pub at: usize,
     /// What was expected there.
-    pub(crate) expected: &'static str,
+    pub expected: &'static str,
 }
 
 impl fmt::Display for Broken {
@@ -25,7 +27,7 @@ impl fmt::Display for Broken {
 
 /// A text between its quotes, as it was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Text<'a> {
+pub struct Text<'a> {
     raw: &'a str,
     escaped: bool,
 }
@@ -33,13 +35,13 @@ pub(crate) struct Text<'a> {
 impl<'a> Text<'a> {
     /// The text when nothing in it is escaped, which is nearly always.
     #[inline]
-    pub(crate) fn plain(self) -> Option<&'a str> {
+    pub fn plain(self) -> Option<&'a str> {
         if self.escaped { None } else { Some(self.raw) }
     }
 
     /// The text; `scratch` holds it when it had to be unescaped.
     #[inline]
-    pub(crate) fn get<'s>(self, scratch: &'s mut String) -> &'s str
+    pub fn get<'s>(self, scratch: &'s mut String) -> &'s str
     where
         'a: 's,
     {
@@ -51,18 +53,32 @@ impl<'a> Text<'a> {
         scratch
     }
 
-    pub(crate) fn is_empty(self) -> bool {
+    /// The text; `None` when half of a surrogate pair in it would be lost.
+    #[inline]
+    pub fn exact(self) -> Option<Cow<'a, str>> {
+        if !self.escaped {
+            return Some(Cow::Borrowed(self.raw));
+        }
+        let mut text = String::with_capacity(self.raw.len());
+        unescape(self.raw, &mut text).then_some(Cow::Owned(text))
+    }
+
+    /// Whether there is nothing between the quotes.
+    pub fn is_empty(self) -> bool {
         self.raw.is_empty()
     }
 }
 
 /// A value; arrays and objects are left as the text they were written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Flag(bool),
     /// The digits as they were written.
     Number(&'a str),
+    /// A text.
     Text(Text<'a>),
     /// An array with all that is in it.
     Array(&'a str),
@@ -72,7 +88,7 @@ pub(crate) enum Value<'a> {
 
 /// A position in a text.
 #[derive(Clone, Debug)]
-pub(crate) struct Scanner<'a> {
+pub struct Scanner<'a> {
     text: &'a str,
     at: usize,
     /// Brackets that a skipped value has open; kept to be used again.
@@ -80,27 +96,38 @@ pub(crate) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
-        // A byte order mark is not JSON, but some tools put one before saved files.
+    /// At the beginning of a text, behind its byte-order mark if it has one.
+    pub fn new(text: &'a str) -> Self {
+        // The mark is not JSON, but some tools put one before saved files.
         let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        Self::starting_at(text, at)
+    }
+
+    /// At an offset in bytes. A byte-order mark there is no JSON.
+    pub fn starting_at(text: &'a str, at: usize) -> Self {
         Self { text, at, open: Vec::new() }
+    }
+
+    /// Goes back to an offset where it was before.
+    pub(crate) fn go_back(&mut self, at: usize) {
+        self.at = at;
     }
 
     /// Offset in bytes.
     #[inline]
-    pub(crate) fn at(&self) -> usize {
+    pub fn at(&self) -> usize {
         self.at
     }
 
     /// The text from an earlier offset up to here.
     #[inline]
-    pub(crate) fn since(&self, start: usize) -> &'a str {
+    pub fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// Passes over white space and returns the next byte, 0 at the end.
     #[inline]
-    pub(crate) fn peek(&mut self) -> u8 {
+    pub fn peek(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         loop {
             match bytes.get(self.at) {
@@ -112,7 +139,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether nothing but white space is left.
-    pub(crate) fn is_done(&mut self) -> bool {
+    pub fn is_done(&mut self) -> bool {
         self.peek();
         self.at >= self.text.len()
     }
@@ -123,8 +150,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// Enters an object: `{`.
+    ///
+    /// # Errors
+    /// When something else comes next.
     #[inline]
-    pub(crate) fn enter_object(&mut self) -> Result<(), Broken> {
+    pub fn enter_object(&mut self) -> Result<(), Broken> {
         if self.peek() != b'{' {
             return self.broken("an object");
         }
@@ -133,8 +163,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// Enters an array: `[`.
+    ///
+    /// # Errors
+    /// When something else comes next.
     #[inline]
-    pub(crate) fn enter_array(&mut self) -> Result<(), Broken> {
+    pub fn enter_array(&mut self) -> Result<(), Broken> {
         if self.peek() != b'[' {
             return self.broken("an array");
         }
@@ -143,8 +176,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next key of the object entered last; `None` leaves the object.
+    ///
+    /// # Errors
+    /// When what comes next is no JSON.
     #[inline]
-    pub(crate) fn key(&mut self, first: &mut bool) -> Result<Option<Text<'a>>, Broken> {
+    pub fn key(&mut self, first: &mut bool) -> Result<Option<Text<'a>>, Broken> {
         let mut byte = self.peek();
         if byte == b'}' {
             self.at += 1;
@@ -170,8 +206,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether the array entered last has another item, which comes next; `false` leaves it.
+    ///
+    /// # Errors
+    /// When what comes next is no JSON.
     #[inline]
-    pub(crate) fn item(&mut self, first: &mut bool) -> Result<bool, Broken> {
+    pub fn item(&mut self, first: &mut bool) -> Result<bool, Broken> {
         let byte = self.peek();
         if byte == b']' {
             self.at += 1;
@@ -191,8 +230,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next value.
+    ///
+    /// # Errors
+    /// When what comes next is no JSON.
     #[inline]
-    pub(crate) fn value(&mut self) -> Result<Value<'a>, Broken> {
+    pub fn value(&mut self) -> Result<Value<'a>, Broken> {
         match self.peek() {
             b'"' => Ok(Value::Text(self.string()?)),
             b'-' | b'0'..=b'9' => Ok(Value::Number(self.number()?)),
@@ -358,16 +400,18 @@ fn plain_length(bytes: &[u8]) -> usize {
     passed + tail.unwrap_or(rest.len())
 }
 
-/// Appends a checked raw text to `out`, unescaped. Half of a surrogate pair becomes U+FFFD.
-fn unescape(raw: &str, out: &mut String) {
-    let mut rest = raw;
+/// Appends a checked raw text to `out`, unescaped. Half of a surrogate pair becomes U+FFFD; says
+/// whether there was none.
+fn unescape(raw: &str, out: &mut String) -> bool {
+    let (mut rest, mut whole) = (raw, true);
     while let Some((plain, after)) = rest.split_once('\\') {
         out.push_str(plain);
         let mut chars = after.chars();
         match chars.next() {
             Some('u') => {
                 let (character, used) = unicode(after);
-                out.push(character);
+                whole &= character.is_some();
+                out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
                 rest = after.get(used..).unwrap_or_default();
                 continue;
             }
@@ -382,24 +426,26 @@ fn unescape(raw: &str, out: &mut String) {
         rest = chars.as_str();
     }
     out.push_str(rest);
+    whole
 }
 
-/// The character of `uXXXX`, or of `uXXXX\uXXXX`, and how many bytes were used for it.
-fn unicode(text: &str) -> (char, usize) {
+/// The character of `uXXXX`, or of `uXXXX\uXXXX`, and how many bytes were used for it; no character
+/// for half of a surrogate pair.
+fn unicode(text: &str) -> (Option<char>, usize) {
     let unit =
         |from: usize| -> Option<u32> { u32::from_str_radix(text.get(from..from + 4)?, 16).ok() };
-    let Some(high) = unit(1) else { return (char::REPLACEMENT_CHARACTER, text.len()) };
+    let Some(high) = unit(1) else { return (None, text.len()) };
     if let Some(character) = char::from_u32(high) {
-        return (character, 5);
+        return (Some(character), 5);
     }
     if (0xd800..0xdc00).contains(&high)
         && text.get(5..7) == Some("\\u")
         && let Some(low) = unit(7).filter(|low| (0xdc00..0xe000).contains(low))
         && let Some(character) = char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))
     {
-        return (character, 11);
+        return (Some(character), 11);
     }
-    (char::REPLACEMENT_CHARACTER, 5)
+    (None, 5)
 }
 
 #[cfg(test)]
@@ -530,6 +576,8 @@ mod tests {
         ] {
             let Ok(Value::Text(text)) = Scanner::new(raw).value() else { panic!("{raw}") };
             assert_eq!(text.get(&mut String::new()), expected, "{raw}");
+            let exact = serde_json::from_str::<String>(raw).ok();
+            assert_eq!(text.exact().map(Cow::into_owned), exact, "{raw}");
         }
     }
 
