@@ -26,6 +26,8 @@ pub struct DetectorDescription {
     /// Of these, the ones that are handed over only where a policy names them: where the name stands
     /// as a text anywhere in its settings, or is the part before the first dot of such a text. A
     /// policy without a quiet window names `id`, too: there every activity is an alert of its own.
+    /// The text `*` names all of them; a list under the key `object` names `objects`; and a text under
+    /// the key `cel` names whatever occurs in it.
     #[serde(default)]
     pub optional: Vec<String>,
     /// Version of the form of its keyed state.
@@ -41,33 +43,56 @@ impl DetectorDescription {
     #[must_use]
     pub fn narrowed(&self, settings: &[String]) -> Self {
         let mut named = BTreeSet::new();
+        let mut expressions = Vec::new();
         for text in settings {
             // Settings that can't be read name nothing; the detector itself refuses them.
             let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { continue };
             if value.get("quiet").is_none_or(|quiet| quiet == 0) {
                 named.insert("id".to_owned());
             }
-            texts(&value, &mut named);
+            texts(&value, &mut named, &mut expressions);
         }
         let mut narrowed = self.clone();
-        let unneeded = |name: &String| self.optional.contains(name) && !named.contains(name);
+        if named.contains("*") {
+            return narrowed;
+        }
+        let needed = |name: &String| {
+            named.contains(name) || expressions.iter().any(|text| text.contains(name.as_str()))
+        };
+        let unneeded = |name: &String| self.optional.contains(name) && !needed(name);
         narrowed.columns.retain(|name| !unneeded(name));
         narrowed.nested.retain(|name| !unneeded(name));
         narrowed
     }
 }
 
-/// Adds every text of a JSON value, and the part of it before the first dot.
-fn texts(value: &serde_json::Value, named: &mut BTreeSet<String>) {
+/// Adds every text of a JSON value, and the part of it before the first dot; expressions apart.
+fn texts(
+    value: &serde_json::Value,
+    named: &mut BTreeSet<String>,
+    expressions: &mut Vec<String>,
+) {
+    use serde_json::Value;
     match value {
-        serde_json::Value::String(text) => {
+        Value::String(text) => {
             if let Some((first, _)) = text.split_once('.') {
                 named.insert(first.to_owned());
             }
             named.insert(text.clone());
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| texts(item, named)),
-        serde_json::Value::Object(members) => members.values().for_each(|item| texts(item, named)),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, named, expressions)),
+        Value::Object(members) => {
+            for (key, item) in members {
+                match (key.as_str(), item) {
+                    ("object", Value::Array(_)) => {
+                        named.insert("objects".to_owned());
+                    }
+                    ("cel", Value::String(text)) => expressions.push(text.clone()),
+                    _ => {}
+                }
+                texts(item, named, expressions);
+            }
+        }
         _ => {}
     }
 }
@@ -160,5 +185,12 @@ mod tests {
         assert_eq!(narrowed.nested, ["fields"]);
         settings[1] = r#"{"quiet": 0}"#.to_owned();
         assert_eq!(description.narrowed(&settings).columns, ["time", "id", "access"]);
+        settings[0] = r#"{"quiet": 1, "when": [{"object": [{"field": "role", "is": "x"}]}]}"#.to_owned();
+        settings[1] = r#"{"quiet": 1, "when": [{"cel": "size(recipient.external) > 1"}]}"#.to_owned();
+        let narrowed = description.narrowed(&settings);
+        assert_eq!(narrowed.columns, ["time", "recipient.external"]);
+        assert_eq!(narrowed.nested, ["objects"]);
+        settings[1] = r#"{"quiet": 1, "when": [{"field": "*", "is": "x"}]}"#.to_owned();
+        assert_eq!(description.narrowed(&settings), description);
     }
 }

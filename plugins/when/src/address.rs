@@ -72,17 +72,41 @@ impl Network {
         Ok(Self { start, mask })
     }
 
+}
+
+/// Ranges of addresses, joined and in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Networks(Vec<(u128, u128)>);
+
+impl Networks {
+    /// Joins ranges.
+    pub(crate) fn new(networks: &[Network]) -> Self {
+        let mut ranges: Vec<_> =
+            networks.iter().map(|network| (network.start, network.start | !network.mask)).collect();
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, before| {
+            let joined = next.0 <= before.1.saturating_add(1);
+            if joined {
+                before.1 = before.1.max(next.1);
+            }
+            joined
+        });
+        Self(ranges)
+    }
+
     /// Whether one of the ranges holds the address; what is no address is in no range.
-    pub(crate) fn any_holds(networks: &[Self], text: &str) -> bool {
-        address(text)
-            .map(bits)
-            .is_some_and(|bits| networks.iter().any(|network| bits & network.mask == network.start))
+    pub(crate) fn hold(&self, text: &str) -> bool {
+        address(text).map(bits).is_some_and(|bits| {
+            let behind = self.0.partition_point(|(start, _)| *start <= bits);
+            behind.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, end)| bits <= *end)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn ranges_hold_their_addresses_in_every_notation() {
@@ -97,9 +121,30 @@ mod tests {
             ("fe80::/10", "fe80::1%eth0", "fec0::1%eth0"),
             ("203.0.113.128/25", "203.0.113.255", "203.0.113.127"),
         ] {
-            let networks = [Network::parse(network).unwrap()];
-            assert!(Network::any_holds(&networks, inside), "{inside} in {network}");
-            assert!(!Network::any_holds(&networks, outside), "{outside} not in {network}");
+            let networks = Networks::new(&[Network::parse(network).unwrap()]);
+            assert!(networks.hold(inside), "{inside} in {network}");
+            assert!(!networks.hold(outside), "{outside} not in {network}");
+        }
+    }
+
+    proptest! {
+        /// Joined ranges hold what any of them holds alone.
+        #[test]
+        fn joined_ranges_agree_with_each_alone(
+            ranges in proptest::collection::vec((any::<u8>(), 24u32..=32), 1..12),
+            asked in any::<u8>(),
+        ) {
+            let networks: Vec<Network> = ranges
+                .iter()
+                .map(|(last, length)| {
+                    let last = u32::from(*last) & u32::MAX.checked_shl(32 - length).unwrap_or(0);
+                    Network::parse(&format!("10.0.0.{last}/{length}")).unwrap()
+                })
+                .collect();
+            let text = format!("10.0.0.{asked}");
+            let bits = bits(address(&text).unwrap());
+            let expected = networks.iter().any(|network| bits & network.mask == network.start);
+            prop_assert_eq!(Networks::new(&networks).hold(&text), expected);
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::words;
 
-/// The schema of what every detector takes: the host's keys, `when`, and definitions to refer to.
+/// The schema of what every detector takes: the host's keys, `when` and its kin, and definitions to refer to.
 const COMMON: &str = include_str!("common.schema.json");
 
 /// What is read whatever the policies say, for time and identity.
@@ -48,8 +48,8 @@ pub fn description(
 }
 
 /// Completes the JSON schema of a detector's own settings (`properties`, `required`, `$defs`) with
-/// what every detector takes: the host's keys and `when`. Definitions to refer to: `duration`,
-/// `field`, `fields`, `rows`, `texts`.
+/// what every detector takes: the host's keys, `when`, `unless` and `severities`. Definitions to
+/// refer to: `duration`, `field`, `fields`, `rows`, `texts`, `unless`, `severities`.
 pub fn schema(own: &str) -> Value {
     let mut schema: Value = serde_json::from_str(COMMON).unwrap_or_default();
     let own: Value = serde_json::from_str(own).unwrap_or_default();
@@ -76,7 +76,7 @@ mod tests {
         let schema = schema(own);
         let mut names: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
         names.sort();
-        assert_eq!(names, ["group", "least", "policy", "quiet", "when"]);
+        assert_eq!(names, ["group", "least", "policy", "quiet", "severities", "unless", "when"]);
         assert_eq!(schema["required"], serde_json::json!(["when", "least"]));
         assert!(schema["$defs"]["rows"].is_object() && schema["$defs"]["x"].is_object());
     }

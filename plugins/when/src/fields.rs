@@ -24,7 +24,17 @@ pub enum Field {
         /// The column of the nested table.
         column: &'static str,
     },
+    /// A column of the nested objects, where a row speaks of one object: `{object: [rows]}`.
+    OfObject {
+        /// The column of the nested table, which is the whole name.
+        column: &'static str,
+    },
+    /// `*`: any text of the activity.
+    Anything,
 }
+
+/// The name that stands for any text of the activity.
+pub(crate) const ANYTHING: &str = "*";
 
 /// Start of the names of an app's own fields.
 const APP_FIELD: &str = "fields.";
@@ -37,6 +47,8 @@ impl Field {
         match self {
             Self::Column(entry) => entry.name,
             Self::OfApp { name } | Self::Objects { name, .. } => name,
+            Self::OfObject { column } => column,
+            Self::Anything => ANYTHING,
         }
     }
 
@@ -44,7 +56,7 @@ impl Field {
     pub fn column_type(&self) -> ColumnType {
         match self {
             Self::Column(entry) => entry.column_type,
-            Self::OfApp { .. } | Self::Objects { .. } => ColumnType::Text,
+            _ => ColumnType::Text,
         }
     }
 
@@ -63,7 +75,30 @@ impl Field {
                 (ColumnType::Text, _) => 20,
                 _ => 10,
             },
-            Self::OfApp { .. } | Self::Objects { .. } => 40,
+            Self::OfApp { .. } | Self::Objects { .. } | Self::OfObject { .. } => 40,
+            Self::Anything => 200,
+        }
+    }
+
+    /// The columns of an object.
+    fn of_objects() -> &'static [ColumnEntry] {
+        let objects = NESTED.iter().find(|nested| nested.name == "objects");
+        objects.map_or(&[], |nested| nested.columns)
+    }
+
+    /// Finds the column of an object, or says what is wrong with the name.
+    pub(crate) fn find_in_object(name: &str) -> Result<Self, String> {
+        let bare = name.strip_prefix(OBJECTS).unwrap_or(name);
+        match Self::of_objects().iter().find(|entry| entry.name == bare) {
+            Some(_) if bare != name => Err(format!(
+                "`{}` is written without `objects.` here\nhint: `field: {bare}`",
+                shown(name)
+            )),
+            Some(entry) => Ok(Self::OfObject { column: entry.name }),
+            None => {
+                let known = Self::of_objects().iter().map(|entry| entry.name);
+                Err(unknown("field of an object", name, known))
+            }
         }
     }
 
@@ -71,6 +106,9 @@ impl Field {
     pub(crate) fn find(name: &str) -> Result<Self, String> {
         if let Some(entry) = COLUMNS.iter().find(|entry| entry.name == name) {
             return Ok(Self::Column(entry));
+        }
+        if name == ANYTHING {
+            return Ok(Self::Anything);
         }
         if let Some(key) = name.strip_prefix(APP_FIELD) {
             if key.is_empty() {
@@ -80,10 +118,7 @@ impl Field {
             }
             return Ok(Self::OfApp { name: name.to_owned() });
         }
-        let columns = NESTED
-            .iter()
-            .find(|nested| nested.name == "objects")
-            .map_or(&[] as &[ColumnEntry], |nested| nested.columns);
+        let columns = Self::of_objects();
         if let Some(column) = name
             .strip_prefix(OBJECTS)
             .and_then(|column| columns.iter().find(|entry| entry.name == column))
@@ -143,11 +178,32 @@ pub enum Cells<'a> {
     Nested {
         /// The nested table.
         table: &'a Nested,
-        /// The texts in it.
+        /// The texts in it; none at all where all are empty.
         values: &'a [TextId],
-        /// For an app's own field: the names in the table, and the one that is meant.
-        key: Option<(&'a [TextId], &'a str)>,
+        /// For an app's own field: which rows of the table are meant.
+        key: Option<Key<'a>>,
     },
+}
+
+/// The rows of the nested fields that have a name.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    /// The names in the table.
+    keys: &'a [TextId],
+    /// The name that is meant.
+    name: &'a str,
+    /// Its index among the texts of the batch, where it has been looked for.
+    id: Option<TextId>,
+}
+
+impl Key<'_> {
+    #[inline]
+    fn means(&self, batch: &Batch, inner: usize) -> bool {
+        self.keys.get(inner).is_some_and(|&key| match self.id {
+            Some(id) => key == id,
+            None => batch.texts.get(key) == self.name,
+        })
+    }
 }
 
 /// One value, as far as activities are told apart by it.
@@ -181,30 +237,48 @@ impl<'a> Cells<'a> {
     }
 
     /// The values of a field in a batch; a column of another type than published counts as absent.
+    ///
+    /// For a field of one object, there is a value a row of the nested objects, not of the batch.
     pub fn of(field: &'a Field, batch: &'a Batch) -> Self {
         match field {
             Field::Column(entry) => Self::of_column(entry, batch),
             Field::OfApp { name } => {
-                let Some(table) = batch.nested("fields") else { return Self::Absent };
-                match (table.column("key"), table.column("value")) {
-                    (Some(Values::Text(keys)), Some(Values::Text(values))) => {
-                        let key = name.strip_prefix(APP_FIELD).unwrap_or(name);
-                        Self::Nested { table, values, key: Some((keys, key)) }
+                let name = name.strip_prefix(APP_FIELD).unwrap_or(name);
+                let table = batch.nested(FIELDS);
+                match table.and_then(|table| Some((table, table.column("key")?))) {
+                    Some((table, Values::Text(keys))) => {
+                        let values = texts_of(table, "value").unwrap_or_default();
+                        Self::Nested { table, values, key: Some(Key { keys, name, id: None }) }
                     }
                     _ => Self::Absent,
                 }
             }
             Field::Objects { column, .. } => {
-                let Some(table) = batch.nested("objects") else { return Self::Absent };
-                match table.column(column) {
-                    Some(Values::Text(values)) => Self::Nested { table, values, key: None },
-                    _ => Self::Absent,
-                }
+                let Some(table) = batch.nested(OBJECTS_TABLE) else { return Self::Absent };
+                texts_of(table, column)
+                    .map_or(Self::Absent, |values| Self::Nested { table, values, key: None })
             }
+            Field::OfObject { column } => batch
+                .nested(OBJECTS_TABLE)
+                .and_then(|table| texts_of(table, column))
+                .map_or(Self::Absent, Self::Text),
+            Field::Anything => Self::Absent,
         }
     }
 
-    /// The value of a row, the first one where there are several.
+    /// The same, with the index of an app's own field's name at hand, so that texts need not be
+    /// compared; `None` where the batch does not have it.
+    pub(crate) fn keyed(self, id: Option<TextId>) -> Self {
+        match self {
+            Self::Nested { table, values, key: Some(key) } => match id {
+                Some(_) => Self::Nested { table, values, key: Some(Key { id, ..key }) },
+                None => Self::Absent,
+            },
+            other => other,
+        }
+    }
+
+    /// The value of a row, the first one that is not empty where there are several.
     #[inline]
     pub fn cell(&self, batch: &Batch, row: usize) -> Cell {
         match self {
@@ -221,21 +295,39 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// All texts of a row of a nested field; none for a column.
+    /// All texts of a row of a nested field that are not empty; none for a column.
     #[inline]
     pub fn texts(&self, batch: &'a Batch, row: usize) -> impl Iterator<Item = TextId> {
-        let (range, values, key) = match *self {
+        self.values(batch, row).filter(|&id| id != 0)
+    }
+
+    /// All values of a row of a nested field: for an app's own field the empty text is one, too.
+    #[inline]
+    pub(crate) fn values(self, batch: &'a Batch, row: usize) -> impl Iterator<Item = TextId> {
+        let (range, values, key) = match self {
             Self::Nested { table, values, key } => (table.range(row), values, key),
             _ => (0..0, &[] as &[TextId], None),
         };
         range.filter_map(move |inner| {
-            if let Some((keys, name)) = key
-                && batch.texts.get(*keys.get(inner)?) != name
-            {
-                return None;
+            let id = values.get(inner).copied().unwrap_or(0);
+            match key {
+                Some(key) => key.means(batch, inner).then_some(id),
+                None => (id != 0).then_some(id),
             }
-            values.get(inner).copied().filter(|&id| id != 0)
         })
+    }
+}
+
+/// The nested table of an app's own fields.
+pub(crate) const FIELDS: &str = "fields";
+/// The nested table of objects.
+pub(crate) const OBJECTS_TABLE: &str = "objects";
+
+/// The texts of a column of a nested table.
+pub(crate) fn texts_of<'a>(table: &'a Nested, column: &str) -> Option<&'a [TextId]> {
+    match table.column(column) {
+        Some(Values::Text(values)) => Some(values),
+        _ => None,
     }
 }
 

@@ -1,43 +1,69 @@
-//! What all policies ask, compiled once: fields and predicates that several policies share are
-//! held once, and the cheap and common questions of a policy come first.
+//! What all policies ask, compiled once: fields, predicates and groups of them that several policies
+//! share are held once, and the cheap and common questions of a policy come first.
 //!
 //! It is not where settings are checked: `settings` fills it.
 
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
 use casbah_model::Batch;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::fields::{Cells, Field};
-use crate::predicate::Predicate;
+use crate::predicate::{Predicate, Test};
 
 /// What the policies of a detector ask and name: see [`settings::compile`](crate::settings::compile).
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Fields that any policy names.
     pub(crate) sources: Vec<Field>,
+    /// Places of fields by name.
+    names: HashMap<String, usize>,
+    /// Places of columns of one object, by name.
+    names_in_object: HashMap<String, usize>,
     /// Predicates that any policy asks.
-    pub(crate) predicates: Vec<Predicate>,
-    /// How many times each predicate is asked.
+    pub(crate) predicates: Interned<Predicate>,
+    /// Predicates and groups of them.
+    pub(crate) nodes: Interned<Node>,
+    /// How many times each node is asked.
     pub(crate) uses: Vec<u32>,
+    /// How late each node should be asked.
+    ranks: Vec<u32>,
 }
 
 /// A field that a policy names, by its place in the [`Plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(pub(crate) usize);
 
-/// Which activities a policy means, compiled into a [`Plan`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct When(pub(crate) Expression);
+/// Which activities a policy means, compiled into a [`Plan`]. Equal ones of different policies are
+/// equal here, however they were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct When(pub(crate) NodeId);
 
-/// Predicates, joined.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Expression {
+/// Place of a node in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(pub(crate) u32);
+
+/// A predicate, or several joined.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Node {
+    /// The same answer for every activity, or for every object.
+    Always {
+        /// The answer.
+        holds: bool,
+        /// Whether objects are asked.
+        of_object: bool,
+    },
     /// Index of a predicate.
-    Row(usize),
+    Row(u32),
     /// All hold; the cheapest come first.
-    All(Vec<Expression>),
+    All(Vec<NodeId>),
     /// At least one holds.
-    Any(Vec<Expression>),
+    Any(Vec<NodeId>),
     /// It does not hold.
-    Not(Box<Expression>),
+    Not(NodeId),
+    /// It holds for one of the objects.
+    Object(NodeId),
 }
 
 impl Plan {
@@ -46,10 +72,21 @@ impl Plan {
     /// # Errors
     /// A sentence with a hint, where there is no such field.
     pub fn source(&mut self, name: &str) -> Result<Source, String> {
-        if let Some(index) = self.sources.iter().position(|field| field.name() == name) {
-            return Ok(Source(index));
+        if let Some(place) = self.names.get(name) {
+            return Ok(Source(*place));
         }
         self.sources.push(Field::find(name)?);
+        self.names.insert(name.to_owned(), self.sources.len() - 1);
+        Ok(Source(self.sources.len() - 1))
+    }
+
+    /// The column of that name of one object.
+    pub(crate) fn source_in_object(&mut self, name: &str) -> Result<Source, String> {
+        if let Some(place) = self.names_in_object.get(name) {
+            return Ok(Source(*place));
+        }
+        self.sources.push(Field::find_in_object(name)?);
+        self.names_in_object.insert(name.to_owned(), self.sources.len() - 1);
         Ok(Source(self.sources.len() - 1))
     }
 
@@ -77,44 +114,126 @@ impl Plan {
         sources.iter().map(value).collect()
     }
 
-    /// Index of a predicate, shared with its equals.
-    pub(crate) fn predicate(&mut self, predicate: Predicate) -> usize {
-        match self.predicates.iter().position(|other| *other == predicate) {
-            Some(index) => {
-                if let Some(uses) = self.uses.get_mut(index) {
-                    *uses += 1;
-                }
-                index
-            }
-            None => {
-                self.predicates.push(predicate);
-                self.uses.push(1);
-                self.predicates.len() - 1
-            }
-        }
+    /// A predicate as a node, shared with its equals.
+    pub(crate) fn row(&mut self, predicate: Predicate) -> NodeId {
+        let index = self.predicates.intern(predicate);
+        self.node(Node::Row(index))
+    }
+
+    /// The node that asks whether there is a value.
+    pub(crate) fn present(&mut self, source: Source) -> NodeId {
+        self.row(Predicate { source, test: Test::Present, negated: false, missing: false })
     }
 
     /// Joins with *and*, the cheapest first: the answer is the same, since predicates only look.
-    pub(crate) fn all(&self, mut parts: Vec<Expression>) -> Expression {
-        parts.sort_by_cached_key(|part| self.rank(part));
-        if parts.len() == 1
-            && let Some(part) = parts.pop()
-        {
-            return part;
+    pub(crate) fn all(&mut self, mut parts: Vec<NodeId>, of_object: bool) -> NodeId {
+        parts.sort_by_key(|part| (self.rank(*part), *part));
+        parts.dedup();
+        match parts.as_slice() {
+            [] => self.node(Node::Always { holds: true, of_object }),
+            [part] => *part,
+            _ => self.node(Node::All(parts)),
         }
-        Expression::All(parts)
     }
 
-    fn rank(&self, expression: &Expression) -> u32 {
-        match expression {
-            Expression::Row(index) => self.predicates.get(*index).map_or(0, |predicate| {
+    /// Joins with *or*, the cheapest first.
+    pub(crate) fn any(&mut self, mut parts: Vec<NodeId>, of_object: bool) -> NodeId {
+        parts.sort_by_key(|part| (self.rank(*part), *part));
+        parts.dedup();
+        match parts.as_slice() {
+            [] => self.node(Node::Always { holds: false, of_object }),
+            [part] => *part,
+            _ => self.node(Node::Any(parts)),
+        }
+    }
+
+    /// A node, shared with its equals.
+    pub(crate) fn node(&mut self, node: Node) -> NodeId {
+        let rank = match &node {
+            Node::Always { .. } => 0,
+            Node::Row(index) => self.predicates.get(*index).map_or(0, |predicate| {
                 let field = self.field(predicate.source).map_or(0, Field::rank);
                 field + predicate.test.rank()
             }),
-            Expression::Not(inner) => self.rank(inner).saturating_add(1),
-            Expression::All(parts) | Expression::Any(parts) => parts
+            Node::Not(inner) => self.rank(*inner).saturating_add(1),
+            Node::Object(inner) => self.rank(*inner).saturating_add(20),
+            Node::All(parts) | Node::Any(parts) => parts
                 .iter()
-                .fold(1, |sum: u32, part| sum.saturating_add(self.rank(part)).saturating_add(1)),
+                .fold(1, |sum: u32, part| sum.saturating_add(self.rank(*part)).saturating_add(1)),
+        };
+        let id = self.nodes.intern(node);
+        if id as usize == self.uses.len() {
+            self.uses.push(0);
+            self.ranks.push(rank);
         }
+        if let Some(uses) = self.uses.get_mut(id as usize) {
+            *uses += 1;
+        }
+        NodeId(id)
+    }
+
+    fn rank(&self, node: NodeId) -> u32 {
+        self.ranks.get(node.0 as usize).copied().unwrap_or(0)
+    }
+}
+
+/// Things that are held once, by place.
+pub(crate) struct Interned<T> {
+    items: Vec<T>,
+    hashes: Vec<u64>,
+    places: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl<T> Default for Interned<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            hashes: Vec::new(),
+            places: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Interned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.items).finish()
+    }
+}
+
+impl<T> Interned<T> {
+    /// Number of things.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The thing at a place.
+    pub(crate) fn get(&self, place: u32) -> Option<&T> {
+        self.items.get(place as usize)
+    }
+
+    /// All things, in the order in which they came.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.items.iter()
+    }
+}
+
+impl<T: Eq + Hash> Interned<T> {
+    /// The place of a thing, which is that of its equal if there is one.
+    fn intern(&mut self, item: T) -> u32 {
+        let hash = self.hasher.hash_one(&item);
+        let found = self.places.find(hash, |&place| self.items.get(place as usize) == Some(&item));
+        if let Some(place) = found {
+            return *place;
+        }
+        let place = self.items.len() as u32;
+        self.items.push(item);
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.places.insert_unique(hash, place, |&place| {
+            hashes.get(place as usize).copied().unwrap_or(0)
+        });
+        place
     }
 }

@@ -1,15 +1,29 @@
 //! A set of a batch's rows, one bit each.
 
 /// Rows of one batch. All sets that meet are over the same number of rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rows {
+    /// Number of rows of the batch.
+    len: usize,
+    /// A bit a row; none at all while no row is held, which is the most common set.
     words: Vec<u64>,
 }
+
+impl PartialEq for Rows {
+    fn eq(&self, other: &Self) -> bool {
+        if self.words.len() == other.words.len() {
+            return self.words == other.words;
+        }
+        self.is_empty() && other.is_empty()
+    }
+}
+
+impl Eq for Rows {}
 
 impl Rows {
     /// No rows of a batch of `len`.
     pub fn none(len: usize) -> Self {
-        Self { words: vec![0; len.div_ceil(64)] }
+        Self { len, words: Vec::new() }
     }
 
     /// All rows of a batch of `len`.
@@ -20,7 +34,12 @@ impl Rows {
         {
             *last = (1 << (len % 64)) - 1;
         }
-        Self { words }
+        Self { len, words }
+    }
+
+    /// Number of rows of the batch, held or not.
+    pub(crate) fn of(&self) -> usize {
+        self.len
     }
 
     /// Number of rows held.
@@ -42,6 +61,12 @@ impl Rows {
     /// Takes a row in; one beyond the batch is passed over.
     #[inline]
     pub fn insert(&mut self, row: usize) {
+        if row >= self.len {
+            return;
+        }
+        if self.words.is_empty() {
+            self.words = vec![0; self.len.div_ceil(64)];
+        }
         if let Some(word) = self.words.get_mut(row / 64) {
             *word |= 1 << (row % 64);
         }
@@ -49,6 +74,9 @@ impl Rows {
 
     /// Keeps what the other holds too.
     pub fn and(&mut self, other: &Self) {
+        if other.words.is_empty() {
+            self.words.clear();
+        }
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word &= other;
         }
@@ -63,6 +91,10 @@ impl Rows {
 
     /// Takes in what the other holds.
     pub fn or(&mut self, other: &Self) {
+        if self.words.is_empty() {
+            self.words.clone_from(&other.words);
+            return;
+        }
         for (word, other) in self.words.iter_mut().zip(&other.words) {
             *word |= other;
         }
@@ -85,7 +117,7 @@ impl Rows {
                 kept
             })
             .collect();
-        Self { words }
+        Self { len: self.len, words }
     }
 
     /// The rows held, in order.

@@ -3,7 +3,9 @@
 //!
 //! It is not where policy files are read: the host does that, and hands over JSON.
 
+mod operand;
 mod row;
+mod unless;
 mod tables;
 
 use std::borrow::Cow;
@@ -16,9 +18,10 @@ use crate::duration::{self, DAY};
 use crate::fields::{Field, unknown};
 use crate::json::{Json, Place, shown};
 use crate::plan::{Plan, Source, When};
+use crate::severities::Severities;
 
-/// Keys that the host gives, and `when`.
-const COMMON_KEYS: [&str; 4] = ["policy", "group", "quiet", "when"];
+/// Keys that the host gives, and what every detector takes.
+const COMMON_KEYS: [&str; 6] = ["policy", "group", "quiet", "when", "unless", "severities"];
 /// How many fields one setting may name.
 const MOST_FIELDS: usize = 8;
 
@@ -27,7 +30,8 @@ type Map<'j> = [(Cow<'j, str>, Json<'j>)];
 
 /// Compiles the settings of all policies, each a JSON text; `read` reads one policy's.
 ///
-/// `keys` are the detector's own settings, besides `policy`, `group`, `quiet` and `when`. `read`
+/// `keys` are the detector's own settings, besides `policy`, `group`, `quiet`, `when`, `unless` and
+/// `severities`. A policy that has one of the last two is refused if `read` does not look at it. `read`
 /// gets hold of a policy's settings and returns `None` where something is wrong with them, which the
 /// methods of [`Settings`] have noted.
 ///
@@ -42,7 +46,7 @@ pub fn compile<P>(
     let mut reader = Reader::default();
     let mut compiled = Vec::with_capacity(policies.len());
     for (index, text) in policies.iter().enumerate() {
-        reader.policy = index as u32;
+        reader.start(index as u32);
         match Json::read(text) {
             Err(error) => {
                 reader.problem::<()>(Place::Root, format!("the settings are not JSON: {error}"));
@@ -50,7 +54,9 @@ pub fn compile<P>(
             Ok(Json::Map(map)) => {
                 reader.check_keys(Place::Root, &map, "setting of this detector", &known);
                 let mut settings = Settings { reader: &mut reader, map: &map, place: Place::Root };
-                compiled.extend(read(&mut settings));
+                let policy = read(&mut settings);
+                reader.check_read(&map);
+                compiled.extend(policy);
             }
             Ok(other) => {
                 let message = format!("the settings must be a table of keys, not {}", other.kind());
@@ -109,15 +115,34 @@ impl<'s> Settings<'s> {
         self.reader.problem(Place::Index(&Place::Key(&self.place, name), index), message)
     }
 
-    /// Which activities are meant: `when`, which must be there.
+    /// Which activities are meant: `when`, which must be there, without what `unless` leaves out.
     pub fn when(&mut self) -> Option<When> {
-        match self.get("when") {
-            Some(when) => self.reader.when(Place::Key(&self.place, "when"), when),
+        self.reader.unless_read = true;
+        let unless = match self.get("unless") {
+            None => Some(None),
+            Some(value) => self.reader.unless(Place::Key(&self.place, "unless"), value).map(Some),
+        };
+        let parts = match self.get("when") {
+            Some(when) => self.reader.parts(Place::Key(&self.place, "when"), when, "when"),
             None => self.reader.problem(
                 self.place,
                 "`when` is missing: it says which activities are meant\n\
                  hint: `when: [{field: kind, is: export}]`",
             ),
+        };
+        Some(self.reader.meant(parts?, unless?))
+    }
+
+    /// How severe which activities make a finding: `severities`, which says nothing where it is not
+    /// there. The host makes it of a policy's `severity: {default: medium, high: [rows]}`.
+    ///
+    /// What a detector that reads them owes: a finding has the gravest severity whose rows hold for
+    /// any of its activities, see [`Evaluation::graded`](crate::Evaluation::graded).
+    pub fn severities(&mut self) -> Option<Severities> {
+        self.reader.severities_read = true;
+        match self.get("severities") {
+            None => Some(Severities::default()),
+            Some(value) => self.reader.severities(Place::Key(&self.place, "severities"), value),
         }
     }
 
@@ -125,7 +150,7 @@ impl<'s> Settings<'s> {
     pub fn rows(&mut self, name: &str) -> Option<Option<When>> {
         match self.get(name) {
             None => Some(None),
-            Some(rows) => self.reader.when(Place::Key(&self.place, name), rows).map(Some),
+            Some(rows) => self.reader.when(Place::Key(&self.place, name), rows, name).map(Some),
         }
     }
 
@@ -134,7 +159,7 @@ impl<'s> Settings<'s> {
     ///
     /// [`json::row`]: crate::json::row
     pub fn fixed(&mut self, rows: &Json<'_>) -> Option<When> {
-        self.reader.when(self.place, rows)
+        self.reader.when(self.place, rows, "when")
     }
 
     /// Length of the quiet window, ms, 0 for none: `quiet`, a day when it is not given.
@@ -464,9 +489,37 @@ struct Reader {
     rows: usize,
     /// Fields that rows have asked for a value, for the `not` around them.
     asked: Vec<Source>,
+    /// Whether the detector has looked at `unless`.
+    unless_read: bool,
+    /// Whether the detector has looked at `severities`.
+    severities_read: bool,
 }
 
 impl Reader {
+    /// Begins to read a policy.
+    fn start(&mut self, policy: u32) {
+        self.policy = policy;
+        self.rows = 0;
+        self.asked.clear();
+        self.unless_read = false;
+        self.severities_read = false;
+    }
+
+    /// Names what is said in vain: a detector may know nothing of it.
+    fn check_read(&mut self, map: &Map<'_>) {
+        for (name, read, what) in [
+            ("unless", self.unless_read, "exemptions"),
+            ("severities", self.severities_read, "severities by rows"),
+        ] {
+            if !read && map.iter().any(|(key, _)| key == name) {
+                self.problem::<()>(
+                    Place::Key(&Place::Root, name),
+                    format!("this detector knows no {what}"),
+                );
+            }
+        }
+    }
+
     fn problem<T>(&mut self, place: Place<'_>, message: impl Into<String>) -> Option<T> {
         self.problems.push(Problem {
             policy: self.policy,

@@ -2,67 +2,67 @@
 
 use std::mem;
 
-use casbah_model::time;
-use casbah_model::vocabulary::{ColumnType, KINDS, OBJECT_KINDS};
-use regex_lite::RegexBuilder;
+use casbah_model::vocabulary::ColumnType;
 
+use super::operand::Operand;
 use super::{Map, Reader};
-use crate::address::Network;
 use crate::fields::Field;
-use crate::json::{Json, Place, shown};
-use crate::plan::{Expression, Source, When};
-use crate::predicate::{Pattern, Predicate, Test, Wanted, lower};
+use crate::json::{Json, Place};
+use crate::part;
+use crate::plan::{Node, NodeId, Source, When};
+use crate::predicate::{Predicate, Test};
 
 /// Operators of a row.
-const OPERATORS: [&str; 13] = [
-    "is", "not", "in", "not-in", "has", "contains", "starts", "ends", "matches", "cidr", "exists",
-    "above", "below",
+const OPERATORS: [&str; 23] = [
+    "is", "not", "in", "not-in", "has", "contains", "contains-all", "starts", "ends", "like",
+    "matches", "cidr", "exists", "above", "below", "at-least", "at-most", "newer-than",
+    "older-than", "same-as", "contains-field", "starts-field", "ends-field",
 ];
-/// Everything a row can hold.
-const ROW_KEYS: [&str; 16] = [
-    "field",
-    "is",
-    "not",
-    "in",
-    "not-in",
-    "has",
-    "contains",
-    "starts",
-    "ends",
-    "matches",
-    "cidr",
-    "exists",
-    "above",
-    "below",
-    "missing",
-    "ignore-case",
-];
+/// Operators that take a text, an integer or a flag and say that it is not the field's.
+const NEGATIONS: [&str; 2] = ["not", "not-in"];
+/// What else a row can hold.
+const OTHER_KEYS: [&str; 5] = ["field", "missing", "ignore-case", "part", "zone"];
 /// Groups of rows.
-const GROUPS: [&str; 3] = ["any", "all", "not"];
+const GROUPS: [&str; 4] = ["any", "all", "not", "object"];
 /// How deep groups may nest.
-const DEEPEST: usize = 8;
+const DEEPEST: usize = 16;
 /// How many rows a policy may have.
-const MOST_ROWS: usize = 500;
-/// How many values a row may list.
-const MOST_VALUES: usize = 10_000;
-/// Length of a pattern, bytes.
-const LONGEST_PATTERN: usize = 1000;
-/// How deep a pattern may nest: both its reading and its compiling need stack, of which a guest has
-/// little.
-const DEEPEST_PATTERN: u32 = 20;
-/// Memory that a compiled pattern may take, bytes.
-const LARGEST_PATTERN: usize = 256 * 1024;
+const MOST_ROWS: usize = 2000;
 
-fn get<'m, 'j>(map: &'m Map<'j>, name: &str) -> Option<&'m Json<'j>> {
+/// Where a row stands.
+#[derive(Clone, Copy, Default)]
+struct Within {
+    /// How many groups are around it.
+    depth: usize,
+    /// Whether it speaks of one object.
+    object: bool,
+}
+
+pub(super) fn get<'m, 'j>(map: &'m Map<'j>, name: &str) -> Option<&'m Json<'j>> {
     map.iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 impl Reader {
-    /// Reads `when`.
-    pub(super) fn when(&mut self, place: Place<'_>, value: &Json<'_>) -> Option<When> {
-        self.rows = 0;
+    /// Reads `when`, or rows of that kind.
+    pub(super) fn when(&mut self, place: Place<'_>, value: &Json<'_>, what: &str) -> Option<When> {
+        self.parts(place, value, what).map(|parts| When(self.plan.all(parts, false)))
+    }
+
+    /// Reads the rows of `when`, of which there must be some.
+    pub(super) fn parts(
+        &mut self,
+        place: Place<'_>,
+        value: &Json<'_>,
+        what: &str,
+    ) -> Option<Vec<NodeId>> {
         self.asked.clear();
-        self.list(place, value, "when", 0).map(|parts| When(self.plan.all(parts)))
+        if matches!(value, Json::List(rows) if rows.is_empty()) {
+            return self.problem(
+                place,
+                format!("`{what}` is empty\nhint: to mean every activity, write `{{field: app, exists: true}}`"),
+            );
+        }
+        self.list(place, value, what, Within::default())
     }
 
     fn list(
@@ -70,30 +70,28 @@ impl Reader {
         place: Place<'_>,
         value: &Json<'_>,
         what: &str,
-        depth: usize,
-    ) -> Option<Vec<Expression>> {
+        within: Within,
+    ) -> Option<Vec<NodeId>> {
         let Json::List(rows) = value else {
+            let field = if within.object { "role, is: recipient" } else { "kind, is: export" };
             return self.problem(
                 place,
-                format!("`{what}` must be a list of rows, not {}\nhint: `{what}: [{{field: kind, is: export}}]`", value.kind()),
+                format!(
+                    "`{what}` must be a list of rows, not {}\nhint: `{what}: [{{field: {field}}}]`",
+                    value.kind()
+                ),
             );
         };
-        if rows.is_empty() {
-            return self.problem(
-                place,
-                format!("`{what}` is empty\nhint: to mean every activity, write `{{field: app, exists: true}}`"),
-            );
-        }
         let before = self.problems.len();
         let mut parts = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
-            parts.extend(self.part(Place::Index(&place, index), row, depth));
+            parts.extend(self.part(Place::Index(&place, index), row, within));
         }
         (self.problems.len() == before).then_some(parts)
     }
 
     /// Reads a row or a group.
-    fn part(&mut self, place: Place<'_>, value: &Json<'_>, depth: usize) -> Option<Expression> {
+    fn part(&mut self, place: Place<'_>, value: &Json<'_>, within: Within) -> Option<NodeId> {
         let Json::Map(map) = value else {
             return self.problem(
                 place,
@@ -104,36 +102,73 @@ impl Reader {
             );
         };
         if get(map, "field").is_some() {
-            return self.row(place, map);
+            return self.row(place, map, within);
         }
         let mut groups = map.iter().filter(|(key, _)| GROUPS.contains(&key.as_ref()));
         let (Some((name, inner)), None) = (groups.next(), groups.next()) else {
             return self.problem(
                 place,
-                "a row needs a `field` and an operator, or exactly one of `any`, `all` and `not`\n\
+                "a row needs a `field` and an operator, or exactly one of `any`, `all`, `not` and `object`\n\
                  hint: `{field: kind, is: export}`",
             );
         };
         let negated = name == "not";
-        let known: &[&str] = if negated { &["not", "missing"] } else { &["any", "all"] };
+        let known: &[&str] = if negated { &["not", "missing"] } else { &["any", "all", "object"] };
         self.check_keys(place, map, "key of a group", known);
-        if depth >= DEEPEST {
+        if within.depth >= DEEPEST {
             return self.problem(place, format!("groups nest deeper than {DEEPEST}"));
         }
+        let deeper = Within { depth: within.depth + 1, ..within };
         let at = Place::Key(&place, name);
         match name.as_ref() {
             "any" => {
-                let mut parts = self.list(at, inner, "any", depth + 1)?;
-                match (parts.len(), parts.pop()) {
-                    (1, Some(part)) => Some(part),
-                    (_, last) => {
-                        parts.extend(last);
-                        Some(Expression::Any(parts))
-                    }
-                }
+                let parts = self.list(at, inner, "any", deeper)?;
+                Some(self.plan.any(parts, within.object))
             }
-            "all" => self.list(at, inner, "all", depth + 1).map(|parts| self.plan.all(parts)),
-            _ => self.negation(place, at, inner, get(map, "missing"), depth),
+            "all" => {
+                let parts = self.list(at, inner, "all", deeper)?;
+                Some(self.plan.all(parts, within.object))
+            }
+            "object" => self.object(at, inner, deeper),
+            _ => self.negation(place, at, inner, get(map, "missing"), deeper),
+        }
+    }
+
+    /// Reads `{object: [rows]}`.
+    fn object(&mut self, at: Place<'_>, inner: &Json<'_>, within: Within) -> Option<NodeId> {
+        if within.object {
+            return self.problem(
+                at,
+                "an `object` can't stand in another\nhint: all rows of `object` speak of the same one",
+            );
+        }
+        let around = mem::take(&mut self.asked);
+        let parts = self.list(at, inner, "object", Within { object: true, ..within });
+        let asked = mem::replace(&mut self.asked, around);
+        // Around this group, what it asks for is what any object has.
+        for source in asked {
+            let name = format!("objects.{}", self.plan.name(source));
+            if let Some(source) = self.field(at, &name) {
+                self.ask(source);
+            }
+        }
+        let parts = parts?;
+        if parts.is_empty() {
+            return self.problem(
+                at,
+                "`object` is empty\nhint: `object: [{field: role, is: recipient}, {field: kind, is: address}]`",
+            );
+        }
+        let inner = self.plan.all(parts, true);
+        Some(self.plan.node(Node::Object(inner)))
+    }
+
+    /// Notes that a row asks for a value.
+    fn ask(&mut self, source: Source) {
+        // Every activity has some text.
+        let anything = matches!(self.plan.field(source), Some(Field::Anything));
+        if !anything && !self.asked.contains(&source) {
+            self.asked.push(source);
         }
     }
 
@@ -144,16 +179,14 @@ impl Reader {
         at: Place<'_>,
         inner: &Json<'_>,
         missing: Option<&Json<'_>>,
-        depth: usize,
-    ) -> Option<Expression> {
+        within: Within,
+    ) -> Option<NodeId> {
         // Fields are collected below this group, and then given back to the groups around it.
         let around = mem::take(&mut self.asked);
-        let part = self.part(at, inner, depth + 1);
+        let part = self.part(at, inner, within);
         let asked = mem::replace(&mut self.asked, around);
         for source in &asked {
-            if !self.asked.contains(source) {
-                self.asked.push(*source);
-            }
+            self.ask(*source);
         }
         let missing = match missing {
             Some(missing) => self.missing(Place::Key(&place, "missing"), missing)?,
@@ -171,23 +204,15 @@ impl Reader {
                 );
             }
         };
-        let not = Expression::Not(Box::new(part?));
+        let part = part?;
+        let not = self.plan.node(Node::Not(part));
         if missing {
             return Some(not);
         }
-        let mut parts: Vec<_> = asked
-            .into_iter()
-            .map(|source| {
-                Expression::Row(self.plan.predicate(Predicate {
-                    source,
-                    test: Test::Present,
-                    negated: false,
-                    missing: false,
-                }))
-            })
-            .collect();
+        let mut parts: Vec<_> =
+            asked.into_iter().map(|source| self.plan.present(source)).collect();
         parts.push(not);
-        Some(self.plan.all(parts))
+        Some(self.plan.all(parts, within.object))
     }
 
     /// Reads `match` or `no-match`.
@@ -200,7 +225,7 @@ impl Reader {
         }
     }
 
-    fn row(&mut self, place: Place<'_>, map: &Map<'_>) -> Option<Expression> {
+    fn row(&mut self, place: Place<'_>, map: &Map<'_>, within: Within) -> Option<NodeId> {
         self.rows += 1;
         if self.rows > MOST_ROWS {
             if self.rows == MOST_ROWS + 1 {
@@ -209,9 +234,11 @@ impl Reader {
             return None;
         }
         let before = self.problems.len();
-        self.check_keys(place, map, "key of a row", &ROW_KEYS);
+        self.check_row_keys(place, map);
         let source = match get(map, "field") {
-            Some(Json::Text(name)) => self.field(Place::Key(&place, "field"), name),
+            Some(Json::Text(name)) => {
+                self.field_within(Place::Key(&place, "field"), name, within.object)
+            }
             _ => self.problem(Place::Key(&place, "field"), "`field` must be the name of a field"),
         };
         let mut operators = map.iter().filter(|(key, _)| OPERATORS.contains(&key.as_ref()));
@@ -234,18 +261,104 @@ impl Reader {
         let (source, (operator, value)) = (source?, operator?);
         let missing = self.row_missing(place, source, operator, get(map, "missing"));
         let ignore_case = self.ignore_case(place, source, operator, get(map, "ignore-case"));
-        let test = self.test(Place::Key(&place, operator), source, operator, value, ignore_case?);
-        if operator != "exists" && !self.asked.contains(&source) {
-            self.asked.push(source);
-        }
-        let (test, wants_absent) = test?;
-        let predicate = if operator == "exists" {
-            Predicate { source, test, negated: wants_absent, missing: wants_absent }
-        } else {
-            let negated = matches!(operator.as_ref(), "not" | "not-in");
-            Predicate { source, test, negated, missing: missing? }
+        let part = self.part_of_time(place, map);
+        let field = self.plan.field(source)?.clone();
+        let operand = Operand {
+            at: Place::Key(&place, operator),
+            field: &field,
+            operator,
+            value,
+            ignore_case: ignore_case?,
+            of_object: within.object,
+            part: part?,
         };
-        Some(Expression::Row(self.plan.predicate(predicate)))
+        let test = self.test(operand);
+        if operator != "exists" {
+            self.ask(source);
+        }
+        let test = test?;
+        if let Test::Other(_, other) = &test {
+            self.ask(*other);
+        }
+        let (negated, missing) = if operator == "exists" {
+            let wants_absent = matches!(value, Json::Flag(false));
+            (wants_absent, wants_absent)
+        } else {
+            (NEGATIONS.contains(&operator.as_ref()), missing?)
+        };
+        Some(self.plan.row(Predicate { source, test, negated, missing }))
+    }
+
+    /// Names the keys that no row has.
+    fn check_row_keys(&mut self, place: Place<'_>, map: &Map<'_>) {
+        // Nearly always there is nothing to say: the list of known keys is put together only then.
+        let known =
+            |key: &str| OPERATORS.contains(&key) || OTHER_KEYS.contains(&key);
+        let twice = |(index, (key, _)): (usize, &(std::borrow::Cow<'_, str>, Json<'_>))| {
+            map.iter().take(index).any(|(other, _)| other == key)
+        };
+        if map.iter().all(|(key, _)| known(key)) && !map.iter().enumerate().any(twice) {
+            return;
+        }
+        let known: Vec<&str> =
+            OTHER_KEYS.iter().take(1).chain(&OPERATORS).chain(OTHER_KEYS.iter().skip(1)).copied().collect();
+        self.check_keys(place, map, "key of a row", &known);
+    }
+
+    /// A field of the activity, or of one of its objects.
+    pub(super) fn field_within(
+        &mut self,
+        place: Place<'_>,
+        name: &str,
+        of_object: bool,
+    ) -> Option<Source> {
+        if !of_object {
+            return self.field(place, name);
+        }
+        match self.plan.source_in_object(name) {
+            Ok(source) => Some(source),
+            Err(message) => self.problem(place, message),
+        }
+    }
+
+    /// Reads `part` and `zone`: the part of a time and the distance from UTC; the outer `None` has
+    /// been noted.
+    fn part_of_time(
+        &mut self,
+        place: Place<'_>,
+        map: &Map<'_>,
+    ) -> Option<Option<(&'static part::PartEntry, i64)>> {
+        let zone = match get(map, "zone") {
+            None => Some(0),
+            Some(value) => {
+                let zone = match value {
+                    Json::Text(text) => part::zone(text),
+                    _ => None,
+                };
+                match zone {
+                    Some(zone) => Some(zone),
+                    None => self.problem(
+                        Place::Key(&place, "zone"),
+                        format!(
+                            "`{value}` is not a distance from UTC\n\
+                             hint: write it like `\"+01:00\"`; zones by name, with summer time, are not known here"
+                        ),
+                    ),
+                }
+            }
+        };
+        let Some(value) = get(map, "part") else {
+            if get(map, "zone").is_some() {
+                return self.problem(
+                    Place::Key(&place, "zone"),
+                    "`zone` belongs to `part`: times are the same everywhere, but hours are not",
+                );
+            }
+            return Some(None);
+        };
+        let words: Vec<_> = part::PARTS.iter().map(|entry| (entry.name, entry)).collect();
+        let part = self.word(Place::Key(&place, "part"), "part", value, &words)?;
+        Some(Some((part, zone?)))
     }
 
     /// The answer where the field is missing: to be said for negations, and *no* for all else.
@@ -257,7 +370,7 @@ impl Reader {
         value: Option<&Json<'_>>,
     ) -> Option<bool> {
         let at = Place::Key(&place, "missing");
-        let negated = matches!(operator, "not" | "not-in");
+        let negated = NEGATIONS.contains(&operator);
         match value {
             Some(value) if negated => self.missing(at, value),
             Some(_) => self.problem(
@@ -293,7 +406,20 @@ impl Reader {
         let compares = text
             && matches!(
                 operator,
-                "is" | "not" | "in" | "not-in" | "has" | "contains" | "starts" | "ends" | "matches"
+                "is" | "not"
+                    | "in"
+                    | "not-in"
+                    | "has"
+                    | "contains"
+                    | "contains-all"
+                    | "starts"
+                    | "ends"
+                    | "like"
+                    | "matches"
+                    | "same-as"
+                    | "contains-field"
+                    | "starts-field"
+                    | "ends-field"
             );
         match value {
             None => Some(operator != "matches"),
@@ -311,390 +437,8 @@ impl Reader {
         }
     }
 
-    /// Reads the value of an operator. The flag says whether `exists` was asked with `false`.
-    fn test(
-        &mut self,
-        at: Place<'_>,
-        source: Source,
-        operator: &str,
-        value: &Json<'_>,
-        ignore_case: bool,
-    ) -> Option<(Test, bool)> {
-        if operator == "exists" {
-            return match value {
-                Json::Flag(value) => Some((Test::Present, !value)),
-                other => {
-                    self.problem(at, format!("`exists` must be `true` or `false`, not `{other}`"))
-                }
-            };
-        }
-        let field = self.plan.field(source)?.clone();
-        let test = match field.column_type() {
-            ColumnType::Text => self.text_test(at, &field, operator, value, ignore_case),
-            ColumnType::Integer => self.integer_test(at, &field, operator, value),
-            ColumnType::Time => self.time_test(at, &field, operator, value),
-            ColumnType::Flag => self.flag_test(at, &field, operator, value),
-            ColumnType::Number => self.number_test(at, &field, operator, value),
-        };
-        test.map(|test| (test, false))
-    }
-
-    fn text_test(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        operator: &str,
-        value: &Json<'_>,
-        ignore_case: bool,
-    ) -> Option<Test> {
-        match operator {
-            "is" | "not" => {
-                if matches!(value, Json::List(_)) {
-                    return self.problem(
-                        at,
-                        format!(
-                            "`{operator}` takes one value\nhint: use `{}` for a list",
-                            if operator == "is" { "in" } else { "not-in" }
-                        ),
-                    );
-                }
-                let mut wanted = self.wanted(at, field, value, ignore_case)?;
-                self.check_kinds(at, field, &wanted);
-                wanted.texts.sort_unstable();
-                Some(Test::AnyOf(wanted))
-            }
-            "in" | "not-in" => {
-                self.check_list(at, operator, value)?;
-                let mut wanted = self.wanted(at, field, value, ignore_case)?;
-                self.check_kinds(at, field, &wanted);
-                wanted.texts.sort_unstable();
-                wanted.texts.dedup();
-                Some(Test::AnyOf(wanted))
-            }
-            "has" => self.elements(at, field, value, ignore_case).map(Test::Has),
-            "contains" => self.wanted(at, field, value, ignore_case).map(Test::Contains),
-            "starts" => self.wanted(at, field, value, ignore_case).map(Test::Starts),
-            "ends" => self.wanted(at, field, value, ignore_case).map(Test::Ends),
-            "matches" => self.pattern(at, value, ignore_case),
-            "cidr" => self.networks(at, value),
-            "above" | "below" if matches!(field, Field::OfApp { .. }) => {
-                self.number_test(at, field, operator, value)
-            }
-            _ => self.does_not_fit(at, field, operator),
-        }
-    }
-
-    fn integer_test(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        operator: &str,
-        value: &Json<'_>,
-    ) -> Option<Test> {
-        match (operator, value) {
-            ("above", Json::Integer(limit)) => Some(Test::Above(*limit)),
-            ("below", Json::Integer(limit)) => Some(Test::Below(*limit)),
-            ("is" | "not", Json::Integer(value)) => Some(Test::Integers(vec![*value])),
-            ("in" | "not-in", value) => {
-                let list = self.check_list(at, operator, value)?;
-                let before = self.problems.len();
-                let mut wanted = Vec::with_capacity(list.len());
-                for (index, value) in list.iter().enumerate() {
-                    match value {
-                        Json::Integer(value) => wanted.push(*value),
-                        other => {
-                            self.wrong_type::<()>(Place::Index(&at, index), field, other);
-                        }
-                    }
-                }
-                wanted.sort_unstable();
-                wanted.dedup();
-                (self.problems.len() == before).then_some(Test::Integers(wanted))
-            }
-            ("above" | "below" | "is" | "not", other) => self.wrong_type(at, field, other),
-            _ => self.does_not_fit(at, field, operator),
-        }
-    }
-
-    fn time_test(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        operator: &str,
-        value: &Json<'_>,
-    ) -> Option<Test> {
-        let limit = match (operator, value) {
-            ("above" | "below", Json::Integer(limit)) => Some(*limit),
-            ("above" | "below", Json::Text(text)) => time::parse(text),
-            ("above" | "below", _) => None,
-            _ => return self.does_not_fit(at, field, operator),
-        };
-        match limit {
-            Some(limit) if operator == "above" => Some(Test::Above(limit)),
-            Some(limit) => Some(Test::Below(limit)),
-            None => self.wrong_type(at, field, value),
-        }
-    }
-
-    fn flag_test(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        operator: &str,
-        value: &Json<'_>,
-    ) -> Option<Test> {
-        match (operator, value) {
-            ("is" | "not", Json::Flag(value)) => Some(Test::Integers(vec![i64::from(*value)])),
-            ("is" | "not", other) => self.wrong_type(at, field, other),
-            _ => self.does_not_fit(at, field, operator),
-        }
-    }
-
-    fn number_test(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        operator: &str,
-        value: &Json<'_>,
-    ) -> Option<Test> {
-        let limit = match (operator, value) {
-            ("above" | "below", Json::Integer(limit)) => *limit as f64,
-            ("above" | "below", Json::Number(limit)) => *limit,
-            ("above" | "below", other) => {
-                let message = format!(
-                    "`{operator}` on `{}` takes a number, but `{other}` is {}",
-                    field.name(),
-                    other.kind()
-                );
-                return self.problem(at, message);
-            }
-            _ => return self.does_not_fit(at, field, operator),
-        };
-        Some(if operator == "above" { Test::AboveNumber(limit) } else { Test::BelowNumber(limit) })
-    }
-
-    /// Reads one text or a list of them.
-    fn wanted(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        value: &Json<'_>,
-        ignore_case: bool,
-    ) -> Option<Wanted> {
-        let (list, listed) = match value {
-            Json::List(list) => (list.as_slice(), true),
-            one => (std::slice::from_ref(one), false),
-        };
-        if list.is_empty() {
-            return self.problem(at, "the list is empty, so nothing could match");
-        }
-        if list.len() > MOST_VALUES {
-            return self.problem(at, format!("the list has more than {MOST_VALUES} values"));
-        }
-        let before = self.problems.len();
-        let mut texts = Vec::with_capacity(list.len());
-        for (index, value) in list.iter().enumerate() {
-            let at = if listed { Place::Index(&at, index) } else { at };
-            let text = match value {
-                Json::Text(text) => text.clone(),
-                // What the app said is kept as text, whatever it was.
-                Json::Integer(value) if matches!(field, Field::OfApp { .. }) => {
-                    value.to_string().into()
-                }
-                Json::Flag(value) if matches!(field, Field::OfApp { .. }) => {
-                    value.to_string().into()
-                }
-                other => {
-                    self.wrong_type::<()>(at, field, other);
-                    continue;
-                }
-            };
-            if text.is_empty() {
-                self.problem::<()>(
-                    at,
-                    "the empty text stands for an absent value, so nothing could match\nhint: use `exists: false`",
-                );
-            }
-            texts.push(if ignore_case { lower(&text) } else { text.into_owned() });
-        }
-        (self.problems.len() == before).then_some(Wanted { texts, ignore_case })
-    }
-
-    /// Reads elements of a list separated by commas.
-    fn elements(
-        &mut self,
-        at: Place<'_>,
-        field: &Field,
-        value: &Json<'_>,
-        ignore_case: bool,
-    ) -> Option<Wanted> {
-        let mut wanted = self.wanted(at, field, value, ignore_case)?;
-        if let Some(text) = wanted.texts.iter().find(|text| text.contains(',')) {
-            let message = format!(
-                "`{}` holds a comma, which no element of a list does\n\
-                 hint: write several as a list: `has: [tor, vpn]`",
-                shown(text)
-            );
-            return self.problem(at, message);
-        }
-        for text in &mut wanted.texts {
-            *text = text.trim().to_owned();
-        }
-        if wanted.texts.iter().any(String::is_empty) {
-            return self.problem(at, "a blank is no element, so nothing could match");
-        }
-        wanted.texts.sort_unstable();
-        wanted.texts.dedup();
-        Some(wanted)
-    }
-
-    fn check_list<'j>(
-        &mut self,
-        at: Place<'_>,
-        operator: &str,
-        value: &'j Json<'j>,
-    ) -> Option<&'j [Json<'j>]> {
-        match value {
-            Json::List(list) if list.is_empty() => {
-                self.problem(at, "the list is empty, so nothing could match")
-            }
-            Json::List(list) => Some(list),
-            _ => self.problem(
-                at,
-                format!(
-                    "`{operator}` takes a list\nhint: use `{}` for one value",
-                    if operator == "in" { "is" } else { "not" }
-                ),
-            ),
-        }
-    }
-
-    fn pattern(&mut self, at: Place<'_>, value: &Json<'_>, ignore_case: bool) -> Option<Test> {
-        let Json::Text(text) = value else {
-            return self.problem(at, format!("`matches` takes one pattern, not {}", value.kind()));
-        };
-        if text.is_empty() {
-            return self
-                .problem(at, "the pattern is empty\nhint: use `exists: true` to match any value");
-        }
-        if text.len() > LONGEST_PATTERN {
-            return self.problem(at, format!("the pattern is longer than {LONGEST_PATTERN} bytes"));
-        }
-        let text = if ignore_case { format!("(?i){text}") } else { text.clone().into_owned() };
-        match RegexBuilder::new(&text).size_limit(LARGEST_PATTERN).nest_limit(DEEPEST_PATTERN).build() {
-            Ok(regex) => Some(Test::Matches(Pattern { text, regex })),
-            Err(error) => self.problem(
-                at,
-                format!(
-                    "`{value}` is not a pattern: {error}\n\
-                     hint: patterns are those of Rust's regex-lite: no look-around, no references back, no `\\p{{…}}`"
-                ),
-            ),
-        }
-    }
-
-    fn networks(&mut self, at: Place<'_>, value: &Json<'_>) -> Option<Test> {
-        let (list, listed) = match value {
-            Json::List(list) => (list.as_slice(), true),
-            one => (std::slice::from_ref(one), false),
-        };
-        if list.is_empty() {
-            return self.problem(at, "the list is empty, so nothing could match");
-        }
-        let before = self.problems.len();
-        let mut networks = Vec::with_capacity(list.len());
-        for (index, value) in list.iter().enumerate() {
-            let at = if listed { Place::Index(&at, index) } else { at };
-            match value {
-                Json::Text(text) => match Network::parse(text) {
-                    Ok(network) => networks.push(network),
-                    Err(message) => {
-                        self.problem::<()>(at, message);
-                    }
-                },
-                other => {
-                    let message =
-                        format!("`cidr` takes ranges such as `10.0.0.0/8`, not {}", other.kind());
-                    self.problem::<()>(at, message);
-                }
-            }
-        }
-        (self.problems.len() == before).then_some(Test::Within(networks))
-    }
-
-    /// Catches misspelt kinds. Kinds are an open set, so only what is one slip of the finger away
-    /// from a published word is refused.
-    fn check_kinds(&mut self, at: Place<'_>, field: &Field, wanted: &Wanted) {
-        let words = match field.name() {
-            "kind" => KINDS,
-            "object.kind" | "objects.kind" => OBJECT_KINDS,
-            _ => return,
-        };
-        for (index, text) in wanted.texts.iter().enumerate() {
-            if words.iter().any(|word| word.name == text) {
-                continue;
-            }
-            if let Some(near) = words.iter().find(|word| strsim::osa_distance(word.name, text) == 1)
-            {
-                let at = if wanted.texts.len() > 1 { Place::Index(&at, index) } else { at };
-                let message = format!(
-                    "`{}` is not a published kind\nhint: did you mean `{}`?",
-                    shown(text),
-                    near.name
-                );
-                self.problem::<()>(at, message);
-            }
-        }
-    }
-
-    fn wrong_type<T>(&mut self, at: Place<'_>, field: &Field, value: &Json<'_>) -> Option<T> {
-        let (takes, hint) = match field.column_type() {
-            ColumnType::Text => ("text", format!("write it in quotes: `\"{value}\"`")),
-            ColumnType::Integer => ("integers", "write a whole number without quotes".to_owned()),
-            ColumnType::Flag => ("`true` or `false`", "write it without quotes".to_owned()),
-            ColumnType::Number => ("numbers", "write a number without quotes".to_owned()),
-            ColumnType::Time => (
-                "times",
-                "write it like `2026-11-20T10:00:00Z`, or as milliseconds since 1970".to_owned(),
-            ),
-        };
-        let hint = if matches!(
-            value,
-            Json::Integer(_) | Json::Number(_) | Json::Flag(_) | Json::Text(_)
-        ) {
-            format!("\nhint: {hint}")
-        } else {
-            String::new()
-        };
-        self.problem(
-            at,
-            format!("`{}` holds {takes}, but `{value}` is {}{hint}", field.name(), value.kind()),
-        )
-    }
-
-    fn does_not_fit<T>(&mut self, at: Place<'_>, field: &Field, operator: &str) -> Option<T> {
-        let column_type = field.column_type();
-        let fitting: &[&str] = match column_type {
-            ColumnType::Text => &[
-                "is", "not", "in", "not-in", "has", "contains", "starts", "ends", "matches",
-                "cidr", "exists",
-            ],
-            ColumnType::Integer => &["is", "not", "in", "not-in", "above", "below", "exists"],
-            ColumnType::Flag => &["is", "not", "exists"],
-            ColumnType::Time | ColumnType::Number => &["above", "below", "exists"],
-        };
-        self.problem(
-            at,
-            format!(
-                "`{operator}` does not fit `{}`, whose type is {}\nhint: use one of {}",
-                field.name(),
-                column_type.name(),
-                quoted(fitting)
-            ),
-        )
-    }
 }
 
-fn quoted(names: &[&str]) -> String {
+pub(super) fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
