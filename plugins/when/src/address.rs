@@ -71,7 +71,6 @@ impl Network {
         }
         Ok(Self { start, mask })
     }
-
 }
 
 /// Ranges of addresses, joined and in order.

@@ -204,7 +204,9 @@ impl<'a> Evaluation<'a> {
                     for (id, with) in texts {
                         let holds = match id {
                             0 => missing,
-                            _ => test.text(self.batch.texts.get(*id), &mut self.buffers.0) != negated,
+                            _ => {
+                                test.text(self.batch.texts.get(*id), &mut self.buffers.0) != negated
+                            }
                         };
                         if holds {
                             rows.or(with);
@@ -236,7 +238,8 @@ impl<'a> Evaluation<'a> {
                     let mut absent = true;
                     for id in cells.values(self.batch, row) {
                         absent = false;
-                        if memo.get(id, || test.text(self.batch.texts.get(id), &mut self.buffers.0)) {
+                        if memo.get(id, || test.text(self.batch.texts.get(id), &mut self.buffers.0))
+                        {
                             return !negated;
                         }
                     }
@@ -266,7 +269,8 @@ impl<'a> Evaluation<'a> {
             }),
             Cells::Nested { .. } => candidates.filter(|row| {
                 let mut times = cells.values(batch, row);
-                times.any(|id| time::parse(batch.texts.get(id)).is_some_and(|value| age(row, value)))
+                times
+                    .any(|id| time::parse(batch.texts.get(id)).is_some_and(|value| age(row, value)))
             }),
             _ => Rows::none(candidates.of()),
         }

@@ -255,8 +255,11 @@ impl<'a> Cells<'a> {
             }
             Field::Objects { column, .. } => {
                 let Some(table) = batch.nested(OBJECTS_TABLE) else { return Self::Absent };
-                texts_of(table, column)
-                    .map_or(Self::Absent, |values| Self::Nested { table, values, key: None })
+                texts_of(table, column).map_or(Self::Absent, |values| Self::Nested {
+                    table,
+                    values,
+                    key: None,
+                })
             }
             Field::OfObject { column } => batch
                 .nested(OBJECTS_TABLE)

@@ -231,9 +231,8 @@ impl<T: Eq + Hash> Interned<T> {
         self.items.push(item);
         self.hashes.push(hash);
         let hashes = &self.hashes;
-        self.places.insert_unique(hash, place, |&place| {
-            hashes.get(place as usize).copied().unwrap_or(0)
-        });
+        self.places
+            .insert_unique(hash, place, |&place| hashes.get(place as usize).copied().unwrap_or(0));
         place
     }
 }

@@ -5,8 +5,8 @@
 
 mod operand;
 mod row;
-mod unless;
 mod tables;
+mod unless;
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;

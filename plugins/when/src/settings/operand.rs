@@ -244,9 +244,10 @@ impl Reader {
             ("is" | "not", value) => Test::Integers(vec![self.in_part(at, part, value)?]),
             ("in" | "not-in", value) => {
                 let list = self.check_list(at, operator, value)?;
-                let read = list.iter().enumerate().map(|(index, value)| {
-                    self.in_part(Place::Index(&at, index), part, value)
-                });
+                let read = list
+                    .iter()
+                    .enumerate()
+                    .map(|(index, value)| self.in_part(Place::Index(&at, index), part, value));
                 // All of them are read, so that all problems are named.
                 let read: Vec<Option<i64>> = read.collect();
                 let mut wanted = read.into_iter().collect::<Option<Vec<i64>>>()?;
@@ -593,13 +594,42 @@ impl Reader {
         let column_type = field.column_type();
         let fitting: &[&str] = match column_type {
             ColumnType::Text if operand.is_of_app() => &[
-                "is", "not", "in", "not-in", "has", "contains", "contains-all", "starts", "ends",
-                "like", "matches", "cidr", "above", "below", "at-least", "at-most", "newer-than",
-                "older-than", "same-as", "exists",
+                "is",
+                "not",
+                "in",
+                "not-in",
+                "has",
+                "contains",
+                "contains-all",
+                "starts",
+                "ends",
+                "like",
+                "matches",
+                "cidr",
+                "above",
+                "below",
+                "at-least",
+                "at-most",
+                "newer-than",
+                "older-than",
+                "same-as",
+                "exists",
             ],
             ColumnType::Text => &[
-                "is", "not", "in", "not-in", "has", "contains", "contains-all", "starts", "ends",
-                "like", "matches", "cidr", "same-as", "exists",
+                "is",
+                "not",
+                "in",
+                "not-in",
+                "has",
+                "contains",
+                "contains-all",
+                "starts",
+                "ends",
+                "like",
+                "matches",
+                "cidr",
+                "same-as",
+                "exists",
             ],
             ColumnType::Integer => &[
                 "is", "not", "in", "not-in", "above", "below", "at-least", "at-most", "same-as",
@@ -607,7 +637,13 @@ impl Reader {
             ],
             ColumnType::Flag => &["is", "not", "same-as", "exists"],
             ColumnType::Time => &[
-                "above", "below", "at-least", "at-most", "newer-than", "older-than", "same-as",
+                "above",
+                "below",
+                "at-least",
+                "at-most",
+                "newer-than",
+                "older-than",
+                "same-as",
                 "exists",
             ],
             ColumnType::Number => &["above", "below", "at-least", "at-most", "exists"],

@@ -14,9 +14,29 @@ use crate::predicate::{Predicate, Test};
 
 /// Operators of a row.
 const OPERATORS: [&str; 23] = [
-    "is", "not", "in", "not-in", "has", "contains", "contains-all", "starts", "ends", "like",
-    "matches", "cidr", "exists", "above", "below", "at-least", "at-most", "newer-than",
-    "older-than", "same-as", "contains-field", "starts-field", "ends-field",
+    "is",
+    "not",
+    "in",
+    "not-in",
+    "has",
+    "contains",
+    "contains-all",
+    "starts",
+    "ends",
+    "like",
+    "matches",
+    "cidr",
+    "exists",
+    "above",
+    "below",
+    "at-least",
+    "at-most",
+    "newer-than",
+    "older-than",
+    "same-as",
+    "contains-field",
+    "starts-field",
+    "ends-field",
 ];
 /// Operators that take a text, an integer or a flag and say that it is not the field's.
 const NEGATIONS: [&str; 2] = ["not", "not-in"];
@@ -209,8 +229,7 @@ impl Reader {
         if missing {
             return Some(not);
         }
-        let mut parts: Vec<_> =
-            asked.into_iter().map(|source| self.plan.present(source)).collect();
+        let mut parts: Vec<_> = asked.into_iter().map(|source| self.plan.present(source)).collect();
         parts.push(not);
         Some(self.plan.all(parts, within.object))
     }
@@ -292,16 +311,20 @@ impl Reader {
     /// Names the keys that no row has.
     fn check_row_keys(&mut self, place: Place<'_>, map: &Map<'_>) {
         // Nearly always there is nothing to say: the list of known keys is put together only then.
-        let known =
-            |key: &str| OPERATORS.contains(&key) || OTHER_KEYS.contains(&key);
+        let known = |key: &str| OPERATORS.contains(&key) || OTHER_KEYS.contains(&key);
         let twice = |(index, (key, _)): (usize, &(std::borrow::Cow<'_, str>, Json<'_>))| {
             map.iter().take(index).any(|(other, _)| other == key)
         };
         if map.iter().all(|(key, _)| known(key)) && !map.iter().enumerate().any(twice) {
             return;
         }
-        let known: Vec<&str> =
-            OTHER_KEYS.iter().take(1).chain(&OPERATORS).chain(OTHER_KEYS.iter().skip(1)).copied().collect();
+        let known: Vec<&str> = OTHER_KEYS
+            .iter()
+            .take(1)
+            .chain(&OPERATORS)
+            .chain(OTHER_KEYS.iter().skip(1))
+            .copied()
+            .collect();
         self.check_keys(place, map, "key of a row", &known);
     }
 
@@ -436,7 +459,6 @@ impl Reader {
             }
         }
     }
-
 }
 
 pub(super) fn quoted(names: &[&str]) -> String {

@@ -1,11 +1,12 @@
-//! Reads lists of tables, and fields that hold quantities, from a policy's settings.
+//! Reads what only some detectors ask of a policy's settings: lists of tables, fields that hold
+//! quantities, and a `when` that need not be there.
 
 use casbah_model::vocabulary::ColumnType;
 
 use super::Settings;
 use crate::fields::Field;
 use crate::json::{Json, Place};
-use crate::plan::Source;
+use crate::plan::{Source, When};
 
 impl<'s> Settings<'s> {
     /// A list of tables of keys, if it is there; the outer `None` has been noted. `read` gets each
@@ -81,5 +82,22 @@ impl<'s> Settings<'s> {
             );
         }
         Some(Some(source))
+    }
+
+    /// As [`when`](Settings::when), where `when` need not be there; the outer `None` has been noted,
+    /// and the inner one means every activity.
+    pub fn filter(&mut self) -> Option<Option<When>> {
+        if self.has("when") {
+            return self.when().map(Some);
+        }
+        self.reader.unless_read = true;
+        let outer = self.place;
+        match self.get("unless") {
+            None => Some(None),
+            Some(value) => {
+                let unless = self.reader.unless(Place::Key(&outer, "unless"), value)?;
+                Some(Some(self.reader.meant(Vec::new(), Some(unless))))
+            }
+        }
     }
 }

@@ -75,25 +75,26 @@ impl Reader {
     /// Reads `severities`: a list of severities with the rows that they are meant for.
     pub(super) fn severities(&mut self, place: Place<'_>, value: &Json<'_>) -> Option<Severities> {
         let example = "severities: [{severity: high, when: [{field: actor.admin, is: true}]}]";
-        let mut graded = self.tables(place, value, "severities", example, |reader, place, map| {
-            let known = &["severity", "when"];
-            reader.check_keys(place, map, "key of `severities`", known);
-            let words: Vec<_> = Severity::ALL.iter().map(|word| (word.name(), *word)).collect();
-            let severity = match get(map, "severity") {
-                Some(value) => {
-                    reader.word(Place::Key(&place, "severity"), "severity", value, &words)
-                }
-                None => reader.problem(place, "`severity` is missing"),
-            };
-            let when = match get(map, "when") {
-                Some(rows) => reader.when(Place::Key(&place, "when"), rows, "when"),
-                None => reader.problem(
-                    place,
-                    "`when` is missing: it says which activities are of this severity",
-                ),
-            };
-            Some((severity?, when?))
-        })?;
+        let mut graded =
+            self.tables(place, value, "severities", example, |reader, place, map| {
+                let known = &["severity", "when"];
+                reader.check_keys(place, map, "key of `severities`", known);
+                let words: Vec<_> = Severity::ALL.iter().map(|word| (word.name(), *word)).collect();
+                let severity = match get(map, "severity") {
+                    Some(value) => {
+                        reader.word(Place::Key(&place, "severity"), "severity", value, &words)
+                    }
+                    None => reader.problem(place, "`severity` is missing"),
+                };
+                let when = match get(map, "when") {
+                    Some(rows) => reader.when(Place::Key(&place, "when"), rows, "when"),
+                    None => reader.problem(
+                        place,
+                        "`when` is missing: it says which activities are of this severity",
+                    ),
+                };
+                Some((severity?, when?))
+            })?;
         graded.sort_by_key(|(severity, _): &(Severity, When)| std::cmp::Reverse(*severity));
         Some(Severities(graded))
     }
