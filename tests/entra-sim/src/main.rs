@@ -1,15 +1,15 @@
 //! `entra-sim`: the simulated Entra ID as a process of its own, and its sign-in log as a file.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use casbah_sim::args::{CompanyArgs, FaultArgs, ListenArgs, PlaceArgs};
 use casbah_sim::process::{Stop, create, list_faults, talk, write_json};
 use casbah_sim::read_time;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use entra_sim::{Addresses, Change, Config, Fault, Live, PERMISSIONS, Plan, Setting, Sim, World};
+use clap::{Args, Parser, Subcommand};
+use entra_sim::{Addresses, Change, Config, Fault, Live, PERMISSIONS, Plan, Sim, World};
 use serde_json::json;
 
 const AFTER: &str = "\
@@ -41,15 +41,8 @@ enum Command {
 
 #[derive(Args)]
 struct PlanArgs {
-    /// Seed of the company and its history.
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
-    /// How many people, service accounts and guests.
-    #[arg(long, default_value_t = 400)]
-    users: usize,
-    /// How many days the history covers.
-    #[arg(long, default_value_t = 7)]
-    days: u32,
+    #[command(flatten)]
+    company: CompanyArgs,
     /// When the history ends: a time such as 2026-11-20T12:00:00Z, `now`, or `now+30m`.
     #[arg(long, default_value = "now", value_parser = read_time)]
     end: i64,
@@ -67,12 +60,8 @@ struct PlanArgs {
     /// When that is, in the form of `--end`.
     #[arg(long, value_parser = read_time)]
     terminated_at: Option<i64>,
-    /// An address at work, by time zone from west to east, round and round; may be repeated.
-    #[arg(long = "office", value_name = "ADDRESS")]
-    offices: Vec<String>,
-    /// An address at home, in the same way.
-    #[arg(long = "home", value_name = "ADDRESS")]
-    homes: Vec<String>,
+    #[command(flatten)]
+    places: PlaceArgs,
     /// An address in a country where nobody works.
     #[arg(long)]
     far: Option<String>,
@@ -90,12 +79,12 @@ struct PlanArgs {
 impl PlanArgs {
     fn plan(&self) -> Plan {
         let company = smartsheet_sim::Plan {
-            seed: self.seed,
-            users: self.users,
-            days: self.days,
+            seed: self.company.seed,
+            users: self.company.users,
+            days: self.company.days,
             end: self.end,
-            offices: self.offices.clone(),
-            homes: self.homes.clone(),
+            offices: self.places.offices.clone(),
+            homes: self.places.homes.clone(),
             ..smartsheet_sim::Plan::default()
         };
         let usual = Addresses::default();
@@ -121,12 +110,8 @@ impl PlanArgs {
 struct Serve {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Where to listen; loopback only.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// Write the port to this file once it listens.
-    #[arg(long)]
-    port_file: Option<PathBuf>,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// Client id of the registered application.
     #[arg(long)]
     client_id: Option<String>,
@@ -143,23 +128,13 @@ struct Serve {
     #[arg(long, default_value_t = 3599)]
     token_life: i64,
     /// When changes and sign-ins appear: all at once, or by the clock.
-    #[arg(long, value_enum, default_value_t = LiveArg::All)]
-    live: LiveArg,
+    #[arg(long, value_enum, default_value_t = Live::All)]
+    live: Live,
     /// Requests to the sign-in log within ten seconds; 0 for no limit.
     #[arg(long, default_value_t = 0)]
     sign_in_limit: u32,
-    /// Switch a fault on: NAME=PROBABILITY or NAME=TIMESx, and :VALUE behind; see `faults`.
-    #[arg(long = "fault", value_name = "FAULT")]
-    faults: Vec<Setting>,
-    /// Seed of the faults.
-    #[arg(long, default_value_t = 1)]
-    fault_seed: u64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LiveArg {
-    All,
-    Clock,
+    #[command(flatten)]
+    faults: FaultArgs<Fault>,
 }
 
 #[derive(Args)]
@@ -198,7 +173,7 @@ impl Serve {
             world.people(),
             world.sign_ins()
         ));
-        let port_file = self.port_file.clone();
+        let port_file = self.listen.port_file.clone();
         let config = self.config(Arc::clone(&world))?;
         let client = config.client_id.clone();
         // Signals are caught before anybody can learn that we are here.
@@ -223,19 +198,16 @@ impl Serve {
         let permissions =
             usual.permissions.iter().filter(|name| !self.without.contains(name)).cloned().collect();
         Ok(Config {
-            listen: self.listen,
+            listen: self.listen.listen,
             client_id: self.client_id.unwrap_or_else(|| usual.client_id.clone()),
             client_secret: self.client_secret.unwrap_or_else(|| usual.client_secret.clone()),
             permissions,
             premium: !self.no_premium,
             token_life: self.token_life,
-            live: match self.live {
-                LiveArg::All => Live::All,
-                LiveArg::Clock => Live::Clock,
-            },
+            live: self.live,
             sign_ins_in_ten_seconds: self.sign_in_limit,
-            faults: self.faults,
-            fault_seed: self.fault_seed,
+            faults: self.faults.faults,
+            fault_seed: self.faults.fault_seed,
             ..usual
         })
     }

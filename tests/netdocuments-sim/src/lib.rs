@@ -26,9 +26,9 @@ mod server;
 mod world;
 
 pub use activity::Log;
-pub use casbah_sim::{Addresses, Error, ErrorKind, Live, When};
+pub use casbah_sim::{Addresses, Consent, Error, ErrorKind, Live, When};
 pub use fault::{Fault, Setting};
 pub use incident::{Incident, Plant, What};
 pub use render::{Form, Shape};
-pub use server::{Config, Consent, Counters, Sees, SignIn, Sim};
+pub use server::{Config, Counters, Sees, SignIn, Sim};
 pub use world::{Plan, Record, World};

@@ -1,17 +1,17 @@
 //! `netdocuments-sim`: the simulated NetDocuments as a process of its own, and its logs as files.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use casbah_sim::args::{CompanyArgs, FaultArgs, ListenArgs, PlaceArgs};
 use casbah_sim::process::{Stop, create, list_faults, talk, write_json};
 use casbah_sim::read_end;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use netdocuments_sim::{
-    Addresses, Config, Consent, Fault, Form, Live, Log, Plan, Plant, Sees, Setting, Shape, SignIn,
-    Sim, What, World,
+    Addresses, Config, Consent, Fault, Form, Live, Log, Plan, Plant, Sees, Shape, SignIn, Sim,
+    What, World,
 };
 use serde_json::json;
 
@@ -44,15 +44,8 @@ enum Command {
 
 #[derive(Args)]
 struct PlanArgs {
-    /// Seed of the company and its history.
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
-    /// How many people, service accounts and guests.
-    #[arg(long, default_value_t = 400)]
-    users: usize,
-    /// How many days the history covers.
-    #[arg(long, default_value_t = 7)]
-    days: u32,
+    #[command(flatten)]
+    company: CompanyArgs,
     /// How many acts, incidents included.
     #[arg(long, default_value_t = 150_000)]
     events: usize,
@@ -77,12 +70,8 @@ struct PlanArgs {
     /// E-mail address of who has left and acts nevertheless.
     #[arg(long, value_name = "EMAIL")]
     terminated: Option<String>,
-    /// An address at work, by time zone from west to east, round and round; may be repeated.
-    #[arg(long = "office", value_name = "ADDRESS")]
-    offices: Vec<String>,
-    /// An address at home, in the same way.
-    #[arg(long = "home", value_name = "ADDRESS")]
-    homes: Vec<String>,
+    #[command(flatten)]
+    places: PlaceArgs,
     /// The part of the acts that the log has late.
     #[arg(long, default_value_t = 0.01)]
     late: f64,
@@ -97,15 +86,15 @@ struct PlanArgs {
 impl PlanArgs {
     fn plan(&self) -> Plan {
         let company = smartsheet_sim::Plan {
-            seed: self.seed,
-            users: self.users,
-            days: self.days,
+            seed: self.company.seed,
+            users: self.company.users,
+            days: self.company.days,
             events: self.events,
             end: self.end,
             late: self.late,
             late_at_most: i64::from(self.late_minutes) * 60_000,
-            offices: self.offices.clone(),
-            homes: self.homes.clone(),
+            offices: self.places.offices.clone(),
+            homes: self.places.homes.clone(),
             ..smartsheet_sim::Plan::default()
         };
         let usual = Addresses::default();
@@ -131,18 +120,14 @@ impl PlanArgs {
 struct Serve {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Where to listen; loopback only.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// Write the port to this file once it listens.
-    #[arg(long)]
-    port_file: Option<PathBuf>,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// Where the repository is: us, eu, de, au, can, ducot or gov.
     #[arg(long, default_value = "us")]
     region: String,
     /// How the sign-in page answers.
-    #[arg(long, value_enum, default_value_t = ConsentArg::Ask)]
-    consent: ConsentArg,
+    #[arg(long, value_enum, default_value_t = Consent::Ask)]
+    consent: Consent,
     /// Client id of the registered application.
     #[arg(long, default_value = "AP-CASBAH01")]
     client_id: String,
@@ -162,36 +147,16 @@ struct Serve {
     #[arg(long, default_value_t = 45)]
     idle_minutes: u32,
     /// When acts appear: all at once, or by the clock.
-    #[arg(long, value_enum, default_value_t = LiveArg::All)]
-    live: LiveArg,
+    #[arg(long, value_enum, default_value_t = Live::All)]
+    live: Live,
     /// What a caller gets to see.
     #[arg(long, value_enum, default_value_t = SeesArg::Everything)]
     sees: SeesArg,
     /// Compress nothing.
     #[arg(long)]
     no_gzip: bool,
-    /// Switch a fault on: NAME=PROBABILITY or NAME=TIMESx, and :VALUE behind; see `faults`.
-    #[arg(long = "fault", value_name = "FAULT")]
-    faults: Vec<Setting>,
-    /// Seed of the faults.
-    #[arg(long, default_value_t = 1)]
-    fault_seed: u64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ConsentArg {
-    /// Allow without asking.
-    Auto,
-    /// Deny without asking.
-    Deny,
-    /// Show a page with two buttons.
-    Ask,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LiveArg {
-    All,
-    Clock,
+    #[command(flatten)]
+    faults: FaultArgs<Fault>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -255,7 +220,7 @@ impl Serve {
             world.company().users.len(),
             world.len()
         ));
-        let port_file = self.port_file.clone();
+        let port_file = self.listen.port_file.clone();
         let config = self.config(Arc::clone(&world));
         // Signals are caught before anybody can learn that we are here.
         let stop = Stop::catch()?;
@@ -275,32 +240,25 @@ impl Serve {
             client_id: self.client_id,
             client_secret: self.client_secret.unwrap_or(usual.client_secret),
             redirect: self.redirect,
-            consent: match self.consent {
-                ConsentArg::Auto => Consent::Allow,
-                ConsentArg::Deny => Consent::Deny,
-                ConsentArg::Ask => Consent::Ask,
-            },
+            consent: self.consent,
             user: self.sign_in_as,
             mapped: !self.unmapped,
             idle: i64::from(self.idle_minutes) * 60_000,
             ..usual
         };
         Config {
-            listen: self.listen,
+            listen: self.listen.listen,
             region: self.region,
             sign_in,
-            live: match self.live {
-                LiveArg::All => Live::All,
-                LiveArg::Clock => Live::Clock,
-            },
+            live: self.live,
             sees: match self.sees {
                 SeesArg::Everything => Sees::Everything,
                 SeesArg::NoLogs => Sees::NoLogs,
                 SeesArg::Nothing => Sees::Nothing,
             },
             gzip: !self.no_gzip,
-            faults: self.faults,
-            fault_seed: self.fault_seed,
+            faults: self.faults.faults,
+            fault_seed: self.faults.fault_seed,
             ..Config::new(world)
         }
     }

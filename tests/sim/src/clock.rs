@@ -3,12 +3,16 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clap::ValueEnum;
+
 /// When what happens in an app can be seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Live {
     /// All of it from the start.
+    #[value(help = None)]
     All,
     /// As its time comes, by the simulator's clock.
+    #[value(help = None)]
     Clock,
 }
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::random::Random;
 
 /// The faults of a simulator: an enumeration made by [`faults!`](crate::faults).
-pub trait Fault: Copy + Ord + Debug + 'static {
+pub trait Fault: Copy + Ord + Debug + Send + Sync + 'static {
     /// All of them.
     const ALL: &'static [Self];
 

@@ -5,7 +5,9 @@
 //! test tool and protects nothing.
 
 mod address;
+pub mod args;
 mod clock;
+mod consent;
 mod error;
 mod fault;
 mod http;
@@ -19,6 +21,7 @@ mod wire;
 
 pub use address::Addresses;
 pub use clock::{Clock, Live, now_ms, read_end, read_time};
+pub use consent::Consent;
 pub use error::{Error, ErrorKind};
 pub use fault::{Fault, Faults, Setting, When, lines};
 pub use http::{accepts_gzip, bearer, page, respond};

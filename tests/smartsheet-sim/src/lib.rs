@@ -26,12 +26,12 @@ mod server;
 pub mod text;
 mod world;
 
-pub use casbah_sim::{Error, ErrorKind, When};
+pub use casbah_sim::{Consent, Error, ErrorKind, When};
 pub use company::{Company, DOMAIN, Group, PARTNERS, Plan, Role, User};
 pub use fault::{Fault, Setting};
 pub use incident::Incident;
 pub use server::{
-    Config, Consent, Counters, Counting, Live, PersonalToken, Pkce, Rate, SignIn, Sim, Usage,
-    WindowEnd, hash_of,
+    Config, Counters, Counting, Live, PersonalToken, Pkce, Rate, SignIn, Sim, Usage, WindowEnd,
+    hash_of,
 };
 pub use world::World;

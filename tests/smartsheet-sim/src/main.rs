@@ -1,18 +1,18 @@
 //! `smartsheet-sim`: the simulated Smartsheet as a process of its own, and its log as a file.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use casbah_sim::args::{CompanyArgs, FaultArgs, ListenArgs, PlaceArgs};
 use casbah_sim::process::{Stop, create, list_faults, talk, write_json};
 use casbah_sim::read_end;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use smartsheet_sim::{
-    Config, Consent, Counting, Fault, Live, PersonalToken, Pkce, Plan, Rate, Setting, SignIn, Sim,
+    Config, Consent, Counting, Fault, Live, PersonalToken, Pkce, Plan, Rate, SignIn, Sim,
     WindowEnd, World,
 };
 
@@ -52,15 +52,8 @@ enum Command {
 
 #[derive(Args)]
 struct PlanArgs {
-    /// Seed of the company and its history.
-    #[arg(long, default_value_t = 7)]
-    seed: u64,
-    /// How many people, service accounts and guests.
-    #[arg(long, default_value_t = 400)]
-    users: usize,
-    /// How many days the history covers.
-    #[arg(long, default_value_t = 7)]
-    days: u32,
+    #[command(flatten)]
+    company: CompanyArgs,
     /// How many events, incidents included.
     #[arg(long, default_value_t = 150_000)]
     events: usize,
@@ -79,28 +72,24 @@ struct PlanArgs {
     /// Shuffle the stream in blocks of so many events.
     #[arg(long, default_value_t = 0)]
     disorder: usize,
-    /// An address at work, by time zone from west to east, round and round; may be repeated.
-    #[arg(long = "office", value_name = "ADDRESS")]
-    offices: Vec<String>,
-    /// An address at home, in the same way.
-    #[arg(long = "home", value_name = "ADDRESS")]
-    homes: Vec<String>,
+    #[command(flatten)]
+    places: PlaceArgs,
 }
 
 impl PlanArgs {
     fn plan(&self) -> Plan {
         Plan {
-            seed: self.seed,
-            users: self.users,
-            days: self.days,
+            seed: self.company.seed,
+            users: self.company.users,
+            days: self.company.days,
             events: self.events,
             end: self.end,
             incidents: !self.no_incidents,
             late: self.late,
             late_at_most: i64::from(self.late_minutes) * 60_000,
             disorder: self.disorder,
-            offices: self.offices.clone(),
-            homes: self.homes.clone(),
+            offices: self.places.offices.clone(),
+            homes: self.places.homes.clone(),
         }
     }
 }
@@ -109,15 +98,11 @@ impl PlanArgs {
 struct Serve {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Where to listen; loopback only.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// Write the port to this file once it listens.
-    #[arg(long)]
-    port_file: Option<PathBuf>,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// How the sign-in page answers.
-    #[arg(long, value_enum, default_value_t = ConsentArg::Ask)]
-    consent: ConsentArg,
+    #[arg(long, value_enum, default_value_t = Consent::Ask)]
+    consent: Consent,
     /// Client id of the registered app.
     #[arg(long, default_value = "casbah-test-client")]
     client_id: String,
@@ -178,22 +163,8 @@ struct Serve {
     /// Compress nothing.
     #[arg(long)]
     no_gzip: bool,
-    /// Switch a fault on: NAME=PROBABILITY or NAME=TIMESx, and :VALUE behind; see `faults`.
-    #[arg(long = "fault", value_name = "FAULT")]
-    faults: Vec<Setting>,
-    /// Seed of the faults.
-    #[arg(long, default_value_t = 1)]
-    fault_seed: u64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ConsentArg {
-    /// Allow without asking.
-    Auto,
-    /// Deny without asking.
-    Deny,
-    /// Show a page with two buttons.
-    Ask,
+    #[command(flatten)]
+    faults: FaultArgs<Fault>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -239,7 +210,7 @@ impl Serve {
             world.len()
         ));
         let made_up = self.token.is_none().then(|| casbah_sim::secret::mixed(37));
-        let port_file = self.port_file.clone();
+        let port_file = self.listen.port_file.clone();
         let config = self.config(Arc::clone(&world), made_up.clone())?;
         // Signals are caught before anybody can learn that we are here.
         let stop = Stop::catch()?;
@@ -259,11 +230,7 @@ impl Serve {
             client_id: self.client_id,
             client_secret: self.client_secret.unwrap_or(defaults.client_secret),
             redirect: self.redirect,
-            consent: match self.consent {
-                ConsentArg::Auto => Consent::Allow,
-                ConsentArg::Deny => Consent::Deny,
-                ConsentArg::Ask => Consent::Ask,
-            },
+            consent: self.consent,
             user: self.sign_in_as,
             token_life: Duration::from_secs(self.token_life),
             code_life: Duration::from_millis(self.code_life),
@@ -289,7 +256,7 @@ impl Serve {
             retry_after: self.retry_after,
         };
         Ok(Config {
-            listen: self.listen,
+            listen: self.listen.listen,
             sign_in,
             personal,
             rate,
@@ -301,8 +268,8 @@ impl Serve {
                 LiveArg::Clock => Live::Clock,
             },
             gzip: !self.no_gzip,
-            faults: self.faults,
-            fault_seed: self.fault_seed,
+            faults: self.faults.faults,
+            fault_seed: self.faults.fault_seed,
             ..Config::new(world)
         })
     }

@@ -25,8 +25,8 @@ use smartsheet_sim::{Role, User};
 
 use self::answer::Answer;
 use self::log::{Ask, Twist};
+pub use self::oauth::SignIn;
 use self::oauth::{Asked, Book, Caller, Done, Who};
-pub use self::oauth::{Consent, SignIn};
 use crate::fault::{Fault, Faults, Setting};
 use crate::firm::Firm;
 use crate::history::DAY;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use casbah_sim::Parameters;
 use casbah_sim::secret::letters;
+use casbah_sim::{Consent, Parameters};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -18,17 +18,6 @@ use super::answer::Answer;
 /// Every scope of the app.
 const SCOPES: &[&str] =
     &["read", "edit", "organize", "lookup", "delete_doc", "delete_container", "admin", "full"];
-
-/// How the consent page answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    /// It allows without asking.
-    Allow,
-    /// It denies without asking.
-    Deny,
-    /// It shows a page with two buttons.
-    Ask,
-}
 
 /// The one registered application, and how sign-in behaves. Times are milliseconds.
 #[derive(Clone, Debug)]

@@ -31,7 +31,7 @@ use self::audit::{Ask, Twist};
 use self::limiter::Limiter;
 pub use self::limiter::{Counting, Rate, Usage};
 use self::oauth::{Book, Caller, Done, Refused, SCOPES};
-pub use self::oauth::{Consent, Pkce, SignIn, hash_of};
+pub use self::oauth::{Pkce, SignIn, hash_of};
 use crate::fault::{Fault, Faults, Setting};
 use crate::world::World;
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use casbah_sim::Parameters;
 use casbah_sim::secret::letters;
+use casbah_sim::{Consent, Parameters};
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -33,17 +33,6 @@ pub(crate) const SCOPES: &[&str] = &[
     "SHARE_SIGHTS",
     "WRITE_SHEETS",
 ];
-
-/// How the consent page answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
-    /// It allows without asking.
-    Allow,
-    /// It denies without asking.
-    Deny,
-    /// It shows a page with two buttons.
-    Ask,
-}
 
 /// Whether a PKCE challenge is looked at; of the app it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
