@@ -1,9 +1,10 @@
 //! Finds the rows of a batch that policies mean.
 //!
-//! Work is done once where it can be: a column of few distinct texts is split into a set of rows a
-//! text, and predicates on it are asked of the texts, not of the rows; on any other column a
-//! predicate asks each text once; what several policies ask is answered for all of them; and what
-//! comes late in a policy is asked only of the rows that are left.
+//! Work is done once where it can be. A policy is looked at only if what it cannot do without occurs
+//! in the batch at all (`guard`). A column is turned round (`column`), so that predicates are asked of
+//! its distinct texts, and predicates on equality are answered for all policies by looking each text up
+//! once (`equality`). What several policies ask is answered for all of them, and what comes late in a
+//! policy, such as patterns, is asked only of the rows that are left.
 //!
 //! It keeps nothing from batch to batch.
 
@@ -11,11 +12,14 @@ use casbah_model::Batch;
 use casbah_model::table::{ABSENT_INTEGER, Nested, TextId, Values};
 use casbah_model::time;
 
+use crate::column::{Column, Numbers};
 use crate::fields::{Cells, FIELDS, Field, OBJECTS_TABLE, texts_of};
+use crate::gather::{Gathered, gather};
 use crate::plan::{Node, NodeId, Plan, Source, When};
 use crate::predicate::{Predicate, Relation, Test};
 use crate::rows::Rows;
 use crate::severities::{Graded, Severities};
+use crate::substrings;
 
 /// A batch under evaluation.
 pub struct Evaluation<'a> {
@@ -23,43 +27,117 @@ pub struct Evaluation<'a> {
     batch: &'a Batch,
     /// Values by field of the plan.
     cells: Vec<Cells<'a>>,
-    /// Rows by text, by field of the plan.
-    split: Vec<Split>,
-    /// Answers for all rows, by predicate of the plan.
-    answers: Vec<Option<Rows>>,
+    /// What policies name among the app's own fields.
+    gathered: Gathered,
+    /// Columns of text turned round, by field of the plan.
+    columns: Vec<Option<Box<Column>>>,
+    /// How many rows have been asked one by one, by field of the plan.
+    spent: Vec<usize>,
+    /// By field of the plan: predicates on equality that a text satisfies, with its place in the
+    /// column; sorted, once it was needed.
+    hits: Vec<Option<Hits>>,
+    /// The same for predicates that ask for parts of a text.
+    found: Vec<Option<Hits>>,
     /// Answers for all rows, by node of the plan.
-    joined: Vec<Option<Rows>>,
+    answers: Vec<Option<Rows>>,
+    memo: Memo,
     /// Room for lower-cased texts.
     buffers: (String, String),
-    /// Place in the split by text, while one is made; all 0 in between.
-    places: Vec<u8>,
+    numbers: Numbers,
 }
 
-/// The rows of a column by their texts.
-enum Split {
-    /// Not tried yet.
-    Unknown,
-    /// Too many distinct texts.
-    Wide,
-    /// One set of rows a text, absent ones included.
-    Narrow(Vec<(TextId, Rows)>),
+/// Predicates with places of texts in a column, sorted, each pair once.
+#[derive(Default)]
+struct Hits(Vec<(u32, u32)>);
+
+impl Hits {
+    /// The places of a predicate.
+    fn of(&self, predicate: u32) -> &[(u32, u32)] {
+        let start = self.0.partition_point(|(found, _)| *found < predicate);
+        let rest = self.0.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|(found, _)| *found == predicate);
+        rest.get(..count).unwrap_or_default()
+    }
 }
 
-/// A column with more distinct texts than this is not split.
-const NARROW: usize = 64;
+/// Below so many rows there is no point in remembering which texts have been asked.
+const FEW: usize = 16;
+
+/// The rows that are asked: some, or all of so many.
+#[derive(Clone, Copy)]
+enum Among<'r> {
+    All(usize),
+    Some(&'r Rows),
+}
+
+impl Among<'_> {
+    /// Number of rows, asked or not.
+    fn of(self) -> usize {
+        match self {
+            Self::All(len) => len,
+            Self::Some(rows) => rows.of(),
+        }
+    }
+
+    /// Number of rows asked.
+    fn count(self) -> usize {
+        match self {
+            Self::All(len) => len,
+            Self::Some(rows) => rows.count(),
+        }
+    }
+
+    fn rows(self) -> Rows {
+        match self {
+            Self::All(len) => Rows::all(len),
+            Self::Some(rows) => rows.clone(),
+        }
+    }
+
+    /// Those of an answer for all rows.
+    fn of_answer(self, answer: &Rows) -> Rows {
+        let mut rows = answer.clone();
+        if let Self::Some(among) = self {
+            rows.and(among);
+        }
+        rows
+    }
+
+    fn filter(self, holds: impl FnMut(usize) -> bool) -> Rows {
+        match self {
+            Self::All(len) => Rows::all(len).filter(holds),
+            Self::Some(rows) => rows.filter(holds),
+        }
+    }
+}
 
 impl<'a> Evaluation<'a> {
     /// Looks a batch's columns up.
     pub fn new(plan: &'a Plan, batch: &'a Batch) -> Self {
+        let gathered = match plan.own.len() {
+            0 => Gathered::default(),
+            count => gather(batch, &plan.own_numbers, count),
+        };
+        let mut cells: Vec<Cells<'a>> =
+            plan.sources.iter().map(|field| Cells::of(field, batch)).collect();
+        for (source, key) in plan.own.iter().zip(&gathered.keys) {
+            if let Some(cells) = cells.get_mut(source.0) {
+                *cells = cells.keyed(*key);
+            }
+        }
         Self {
             plan,
             batch,
-            cells: plan.sources.iter().map(|field| Cells::of(field, batch)).collect(),
-            split: plan.sources.iter().map(|_| Split::Unknown).collect(),
-            answers: plan.predicates.iter().map(|_| None).collect(),
-            joined: plan.nodes.iter().map(|_| None).collect(),
+            cells,
+            gathered,
+            columns: plan.sources.iter().map(|_| None).collect(),
+            spent: vec![0; plan.sources.len()],
+            hits: plan.sources.iter().map(|_| None).collect(),
+            found: plan.sources.iter().map(|_| None).collect(),
+            answers: plan.nodes.iter().map(|_| None).collect(),
+            memo: Memo::default(),
             buffers: (String::new(), String::new()),
-            places: Vec::new(),
+            numbers: Numbers::default(),
         }
     }
 
@@ -71,7 +149,11 @@ impl<'a> Evaluation<'a> {
 
     /// The rows that are meant.
     pub fn rows(&mut self, when: &When) -> Rows {
-        self.among(when.0, &Rows::all(self.batch.len()))
+        let len = self.batch.len();
+        if !self.may_hold(when.0) {
+            return Rows::none(len);
+        }
+        self.among(when.0, Among::All(len))
     }
 
     /// Looks up which activities each severity is meant for.
@@ -80,50 +162,75 @@ impl<'a> Evaluation<'a> {
         Graded(graded.collect())
     }
 
-    /// The candidates for which a node holds.
-    fn among(&mut self, node: NodeId, candidates: &Rows) -> Rows {
-        if let Some(Some(answer)) = self.joined.get(node.0 as usize) {
-            let mut rows = candidates.clone();
-            rows.and(answer);
-            return rows;
-        }
+    /// Whether anything of what the node cannot do without is in the batch.
+    fn may_hold(&mut self, node: NodeId) -> bool {
         let plan = self.plan;
-        let Some(inner) = plan.nodes.get(node.0) else { return Rows::none(candidates.of()) };
-        let shared = plan.uses.get(node.0 as usize).is_some_and(|&uses| uses > 1);
-        if shared && !matches!(inner, Node::Row(_)) && candidates.count() * 8 >= candidates.of() {
-            let answer = self.join(inner, &Rows::all(candidates.of()));
-            let mut rows = candidates.clone();
-            rows.and(&answer);
-            if let Some(slot) = self.joined.get_mut(node.0 as usize) {
-                *slot = Some(answer);
+        let Some(guard) = plan.guard(node) else { return true };
+        guard.iter().any(|&index| {
+            let Some(predicate) = plan.predicates.get(index) else { return false };
+            let cells = self.cells(predicate.source);
+            match predicate.test {
+                Test::AnyOf(_) if !matches!(cells, Cells::Absent) => {
+                    !self.hits(predicate.source, index).is_empty()
+                }
+                _ => !matches!(cells, Cells::Absent),
             }
-            return rows;
-        }
-        self.join(inner, candidates)
+        })
     }
 
-    fn join(&mut self, node: &Node, candidates: &Rows) -> Rows {
+    /// The rows asked for which a node holds.
+    fn among(&mut self, node: NodeId, among: Among<'_>) -> Rows {
+        if let Some(Some(answer)) = self.answers.get(node.0 as usize) {
+            return among.of_answer(answer);
+        }
+        let plan = self.plan;
+        let Some(inner) = plan.nodes.get(node.0) else { return Rows::none(among.of()) };
+        let shared = plan.uses.get(node.0 as usize).is_some_and(|&uses| uses > 1);
+        let (answer, complete) = match inner {
+            Node::Always { holds: true, .. } => return among.rows(),
+            Node::Always { .. } => return Rows::none(among.of()),
+            Node::Row(predicate) => match plan.predicates.get(*predicate) {
+                Some(asked) => self.predicate(*predicate, asked, shared, among),
+                None => return Rows::none(among.of()),
+            },
+            _ if shared && among.count() * 8 >= among.of() => {
+                (self.join(inner, Among::All(among.of())), true)
+            }
+            _ => (self.join(inner, among), false),
+        };
+        if !complete {
+            return answer;
+        }
+        let rows = among.of_answer(&answer);
+        if let Some(slot) = self.answers.get_mut(node.0 as usize) {
+            *slot = Some(answer);
+        }
+        rows
+    }
+
+    fn join(&mut self, node: &Node, among: Among<'_>) -> Rows {
         match node {
-            Node::Always { holds: true, .. } => candidates.clone(),
-            Node::Always { .. } => Rows::none(candidates.of()),
-            Node::Row(predicate) => self.predicate(*predicate, candidates),
+            Node::Always { .. } | Node::Row(_) => Rows::none(among.of()),
             Node::All(parts) => {
                 let mut left: Option<Rows> = None;
                 for part in parts {
-                    let rows = self.among(*part, left.as_ref().unwrap_or(candidates));
+                    let rows = self.among(*part, left.as_ref().map_or(among, Among::Some));
                     let done = rows.is_empty();
                     left = Some(rows);
                     if done {
                         break;
                     }
                 }
-                left.unwrap_or_else(|| candidates.clone())
+                left.unwrap_or_else(|| among.rows())
             }
             Node::Any(parts) => {
-                let mut found = Rows::none(candidates.of());
-                let mut left = candidates.clone();
+                let mut found = Rows::none(among.of());
+                let mut left = among.rows();
                 for part in parts {
-                    let rows = self.among(*part, &left);
+                    let rows = self.among(*part, Among::Some(&left));
+                    if rows.is_empty() {
+                        continue;
+                    }
                     left.and_not(&rows);
                     found.or(&rows);
                     if left.is_empty() {
@@ -133,166 +240,306 @@ impl<'a> Evaluation<'a> {
                 found
             }
             Node::Not(inner) => {
-                let mut left = candidates.clone();
-                left.and_not(&self.among(*inner, candidates));
+                let mut left = among.rows();
+                left.and_not(&self.among(*inner, among));
                 left
             }
-            Node::Object(inner) => self.of_objects(*inner, candidates),
+            Node::Object(inner) => self.of_objects(*inner, among),
         }
     }
 
-    /// The candidates for one of whose objects a node holds.
-    fn of_objects(&mut self, node: NodeId, candidates: &Rows) -> Rows {
+    /// The rows asked for one of whose objects a node holds.
+    fn of_objects(&mut self, node: NodeId, among: Among<'_>) -> Rows {
         let batch = self.batch;
-        let Some(table) = batch.nested(OBJECTS_TABLE) else { return Rows::none(candidates.of()) };
-        let mut objects = Rows::none(table.rows());
-        for row in candidates.iter() {
-            table.range(row).for_each(|object| objects.insert(object));
-        }
-        let objects = self.among(node, &objects);
-        if objects.is_empty() {
-            return Rows::none(candidates.of());
-        }
-        candidates.filter(|row| table.range(row).any(|object| objects.holds(object)))
-    }
-
-    fn predicate(&mut self, index: u32, candidates: &Rows) -> Rows {
-        if let Some(Some(answer)) = self.answers.get(index as usize) {
-            let mut rows = candidates.clone();
-            rows.and(answer);
-            return rows;
-        }
-        let plan = self.plan;
-        let Some(predicate) = plan.predicates.get(index) else {
-            return Rows::none(candidates.of());
-        };
-        // Asking all rows pays when others will ask the same, or when nearly all are left anyway.
-        let (asked, all) = (candidates.count(), candidates.of());
-        let shared = plan.uses.get(index as usize).is_some_and(|&uses| uses > 1);
-        let widely = asked * 2 >= all || (shared && asked * 8 >= all);
-        if widely || matches!(self.split.get(predicate.source.0), Some(Split::Narrow(_))) {
-            let answer = self.ask(predicate, &Rows::all(all), widely);
-            let mut rows = candidates.clone();
-            rows.and(&answer);
-            if let Some(slot) = self.answers.get_mut(index as usize) {
-                *slot = Some(answer);
-            }
-            return rows;
-        }
-        self.ask(predicate, candidates, false)
-    }
-
-    /// Asks the candidates a predicate; `split` allows to split the column for it.
-    fn ask(&mut self, predicate: &Predicate, candidates: &Rows, split: bool) -> Rows {
-        let Predicate { test, negated, missing, .. } = predicate;
-        let (negated, missing) = (*negated, *missing);
-        if test.is_of_row() {
-            return self.ask_each(predicate.source, test, candidates);
-        }
-        if matches!(self.plan.field(predicate.source), Some(Field::Anything)) {
-            return self.ask_anything(test, candidates);
-        }
-        match self.cells(predicate.source) {
-            Cells::Absent if missing => candidates.clone(),
-            Cells::Absent => Rows::none(candidates.of()),
-            Cells::Text(ids) => {
-                if split {
-                    self.split(predicate.source, ids);
+        let Some(table) = batch.nested(OBJECTS_TABLE) else { return Rows::none(among.of()) };
+        let objects = match among {
+            Among::All(_) => self.among(node, Among::All(table.rows())),
+            Among::Some(rows) => {
+                let mut objects = Rows::none(table.rows());
+                for row in rows.iter() {
+                    table.range(row).for_each(|object| objects.insert(object));
                 }
-                if let Some(Split::Narrow(texts)) = self.split.get(predicate.source.0) {
-                    let mut rows = Rows::none(candidates.of());
-                    for (id, with) in texts {
-                        let holds = match id {
-                            0 => missing,
-                            _ => {
-                                test.text(self.batch.texts.get(*id), &mut self.buffers.0) != negated
-                            }
-                        };
-                        if holds {
-                            rows.or(with);
+                self.among(node, Among::Some(&objects))
+            }
+        };
+        if objects.is_empty() {
+            return Rows::none(among.of());
+        }
+        among.filter(|row| table.range(row).any(|object| objects.holds(object)))
+    }
+
+    /// Answers a predicate, for the rows asked or for all; the flag says whether it was all.
+    fn predicate(
+        &mut self,
+        index: u32,
+        predicate: &Predicate,
+        shared: bool,
+        among: Among<'_>,
+    ) -> (Rows, bool) {
+        let (asked, all) = (among.count(), among.of());
+        let by_row = predicate.test.is_of_row()
+            || matches!(self.plan.field(predicate.source), Some(Field::Anything))
+            || matches!(self.cells(predicate.source), Cells::Integer(_) | Cells::Number(_));
+        if by_row {
+            // Asking all rows pays when others will ask the same, or when nearly all are left anyway.
+            if asked * 2 >= all || (shared && asked * 8 >= all) {
+                return (self.ask(predicate, Among::All(all)), true);
+            }
+            return (self.ask(predicate, among), false);
+        }
+        if matches!(self.cells(predicate.source), Cells::Absent) {
+            return (if predicate.missing { Rows::all(all) } else { Rows::none(all) }, true);
+        }
+        let Some(texts) = self.distinct(predicate.source, asked, all) else {
+            return (self.ask(predicate, among), false);
+        };
+        let known = match &predicate.test {
+            Test::AnyOf(_) | Test::Present => true,
+            // Found out for all predicates at once, if as many have been asked one by one.
+            test if substrings::fits(test) => {
+                let spent = self.spent.get(predicate.source.0).copied().unwrap_or(0);
+                spent >= texts && self.plan.substrings(predicate.source).is_some()
+            }
+            _ => false,
+        };
+        if known || texts <= FEW || texts <= 2 * asked || (shared && texts <= 8 * asked) {
+            return (self.answer(index, predicate, all), true);
+        }
+        (self.ask(predicate, among), false)
+    }
+
+    /// How many distinct texts a field has, if it has been turned round, or is now: that is done when
+    /// as many rows have been asked one by one as it takes to walk over all of them.
+    fn distinct(&mut self, source: Source, asked: usize, all: usize) -> Option<usize> {
+        let spent = self.spent.get_mut(source.0)?;
+        *spent += asked;
+        if let Some(Some(column)) = self.columns.get(source.0) {
+            return Some(column.texts.len());
+        }
+        if *spent * 4 < all {
+            return None;
+        }
+        self.column(source).map(|column| column.texts.len())
+    }
+
+    /// A column turned round; `None` where it is none of texts.
+    fn column(&mut self, source: Source) -> Option<&mut Column> {
+        let cells = self.cells(source);
+        let slot = self.columns.get_mut(source.0)?;
+        if slot.is_none() {
+            let texts = self.batch.texts.len();
+            let rows = self.batch.len();
+            let column = match cells {
+                Cells::Text(ids) => {
+                    let entries = ids.iter().enumerate().filter(|(_, id)| **id != 0);
+                    let entries = entries.map(|(row, id)| (row as u32, *id));
+                    Column::new(entries, ids.len(), texts, &mut self.numbers)
+                }
+                Cells::Nested { table, values, key: None } => {
+                    let entries = (0..rows).flat_map(|row| {
+                        let values = values.get(table.range(row)).unwrap_or_default();
+                        values.iter().filter(|id| **id != 0).map(move |id| (row as u32, *id))
+                    });
+                    Column::new(entries, rows, texts, &mut self.numbers)
+                }
+                Cells::Nested { .. } => {
+                    let number = self.plan.own.iter().position(|own| *own == source)?;
+                    let entries = self.gathered.entries.get(number)?;
+                    Column::new(entries.iter().copied(), rows, texts, &mut self.numbers)
+                }
+                _ => return None,
+            };
+            *slot = Some(Box::new(column));
+        }
+        slot.as_deref_mut()
+    }
+
+    /// The texts of a field that satisfy a predicate on equality, as places in its column.
+    fn hits(&mut self, source: Source, index: u32) -> &[(u32, u32)] {
+        if !matches!(self.hits.get(source.0), Some(Some(_))) {
+            let plan = self.plan;
+            let hits = plan.equality(source).map(|equality| {
+                self.look_up(source, |text, buffer, found| {
+                    equality.ask(&plan.predicates, text, buffer, found);
+                })
+            });
+            if let Some(slot) = self.hits.get_mut(source.0) {
+                *slot = Some(hits.unwrap_or_default());
+            }
+        }
+        self.hits.get(source.0).and_then(Option::as_ref).map_or(&[], |hits| hits.of(index))
+    }
+
+    /// The texts of a field that satisfy a predicate on a part of them, as places in its column;
+    /// `None` where there are too few such predicates to be answered together.
+    fn found(&mut self, source: Source, index: u32) -> Option<&[(u32, u32)]> {
+        let plan = self.plan;
+        let substrings = plan.substrings(source)?;
+        if !matches!(self.found.get(source.0), Some(Some(_))) {
+            let found = self.look_up(source, |text, buffer, found| {
+                substrings.ask(&plan.predicates, text, buffer, found);
+            });
+            *self.found.get_mut(source.0)? = Some(found);
+        }
+        self.found.get(source.0)?.as_ref().map(|hits| hits.of(index))
+    }
+
+    /// Asks each text of a field once for all predicates of a kind.
+    fn look_up(
+        &mut self,
+        source: Source,
+        ask: impl Fn(&str, &mut String, &mut dyn FnMut(u32)),
+    ) -> Hits {
+        let batch = self.batch;
+        let mut hits = Vec::new();
+        let mut buffer = std::mem::take(&mut self.buffers.0);
+        if let Some(column) = self.column(source) {
+            for (place, id) in column.texts.iter().enumerate() {
+                ask(batch.texts.get(*id), &mut buffer, &mut |found| {
+                    hits.push((found, place as u32));
+                });
+            }
+        }
+        self.buffers.0 = buffer;
+        hits.sort_unstable();
+        hits.dedup();
+        Hits(hits)
+    }
+
+    /// Answers a predicate for all rows from the distinct texts of its field.
+    fn answer(&mut self, index: u32, predicate: &Predicate, all: usize) -> Rows {
+        let Predicate { source, test, negated, missing } = predicate;
+        let batch = self.batch;
+        let mut passed = Rows::none(all);
+        let known: Option<Vec<(u32, u32)>> = match test {
+            Test::Present => Some(Vec::new()),
+            Test::AnyOf(_) => Some(self.hits(*source, index).to_vec()),
+            test if substrings::fits(test) => self.found(*source, index).map(<[_]>::to_vec),
+            _ => None,
+        };
+        match known {
+            Some(known) => {
+                if let Some(column) = self.column(*source) {
+                    known.iter().for_each(|&(_, at)| column.take(at as usize, &mut passed));
+                }
+            }
+            None => {
+                let mut buffer = std::mem::take(&mut self.buffers.0);
+                if let Some(column) = self.column(*source) {
+                    for place in 0..column.texts.len() {
+                        let id = column.texts.get(place).copied().unwrap_or(0);
+                        if test.text(batch.texts.get(id), &mut buffer) {
+                            column.take(place, &mut passed);
                         }
                     }
-                    rows.and(candidates);
-                    return rows;
                 }
-                let mut memo = Memo::new(self.batch.texts.len());
-                candidates.filter(|row| {
-                    let id = ids.get(row).copied().unwrap_or(0);
-                    memo.get(id, || match id {
-                        0 => missing,
-                        _ => test.text(self.batch.texts.get(id), &mut self.buffers.0) != negated,
-                    })
-                })
+                self.buffers.0 = buffer;
             }
-            Cells::Integer(values) => candidates.filter(|row| match values.get(row) {
+        }
+        let Some(column) = self.column(*source) else { return passed };
+        if matches!(test, Test::Present) {
+            passed = column.present.clone();
+        }
+        if *negated {
+            let mut left = column.present.clone();
+            left.and_not(&passed);
+            passed = left;
+        }
+        if *missing {
+            let mut absent = Rows::all(all);
+            absent.and_not(&column.present);
+            passed.or(&absent);
+        }
+        passed
+    }
+
+    /// Asks rows one by one.
+    fn ask(&mut self, predicate: &Predicate, among: Among<'_>) -> Rows {
+        let Predicate { source, test, negated, missing } = predicate;
+        let (negated, missing) = (*negated, *missing);
+        if test.is_of_row() {
+            return self.ask_each(*source, test, among);
+        }
+        if matches!(self.plan.field(*source), Some(Field::Anything)) {
+            return self.ask_anything(test, among);
+        }
+        let (batch, cells) = (self.batch, self.cells(*source));
+        let buffer = &mut self.buffers.0;
+        self.memo.start(if among.count() < FEW { 0 } else { batch.texts.len() });
+        let memo = &mut self.memo;
+        let mut passes = |id: TextId| memo.get(id, || test.text(batch.texts.get(id), buffer));
+        match cells {
+            Cells::Absent if missing => among.rows(),
+            Cells::Absent => Rows::none(among.of()),
+            Cells::Text(ids) => among.filter(|row| match ids.get(row) {
+                None | Some(0) => missing,
+                Some(&id) => passes(id) != negated,
+            }),
+            Cells::Integer(values) => among.filter(|row| match values.get(row) {
                 None | Some(&ABSENT_INTEGER) => missing,
                 Some(&value) => test.integer(value) != negated,
             }),
-            Cells::Number(values) => candidates.filter(|row| match values.get(row) {
+            Cells::Number(values) => among.filter(|row| match values.get(row) {
                 Some(value) if !value.is_nan() => test.number(*value) != negated,
                 _ => missing,
             }),
-            cells @ Cells::Nested { .. } => {
-                let mut memo = Memo::new(self.batch.texts.len());
-                candidates.filter(|row| {
-                    let mut absent = true;
-                    for id in cells.values(self.batch, row) {
-                        absent = false;
-                        if memo.get(id, || test.text(self.batch.texts.get(id), &mut self.buffers.0))
-                        {
-                            return !negated;
-                        }
+            Cells::Nested { .. } => among.filter(|row| {
+                let mut absent = true;
+                for id in cells.values(batch, row) {
+                    absent = false;
+                    if passes(id) {
+                        return !negated;
                     }
-                    if absent { missing } else { negated }
-                })
-            }
+                }
+                if absent { missing } else { negated }
+            }),
         }
     }
 
-    /// Asks the candidates a test that looks at more than the value; where something is missing that
+    /// Asks the among a test that looks at more than the value; where something is missing that
     /// it looks at, it does not hold.
-    fn ask_each(&mut self, source: Source, test: &Test, candidates: &Rows) -> Rows {
+    fn ask_each(&mut self, source: Source, test: &Test, among: Among<'_>) -> Rows {
         let (batch, cells) = (self.batch, self.cells(source));
         if let Test::Other(relation, other) = test {
-            return self.compare(*relation, cells, self.cells(*other), candidates);
+            return self.compare(*relation, cells, self.cells(*other), among);
         }
         let times = Cells::column(batch, "time");
-        let Cells::Integer(times) = times else { return Rows::none(candidates.of()) };
+        let Cells::Integer(times) = times else { return Rows::none(among.of()) };
         let age = |row: usize, value: i64| {
             let time = times.get(row).filter(|&&time| time != ABSENT_INTEGER);
             time.is_some_and(|time| test.age(time.saturating_sub(value)))
         };
         match cells {
-            Cells::Integer(values) => candidates.filter(|row| {
+            Cells::Integer(values) => among.filter(|row| {
                 let value = values.get(row).filter(|&&value| value != ABSENT_INTEGER);
                 value.is_some_and(|&value| age(row, value))
             }),
-            Cells::Nested { .. } => candidates.filter(|row| {
+            Cells::Nested { .. } => among.filter(|row| {
                 let mut times = cells.values(batch, row);
                 times
                     .any(|id| time::parse(batch.texts.get(id)).is_some_and(|value| age(row, value)))
             }),
-            _ => Rows::none(candidates.of()),
+            _ => Rows::none(among.of()),
         }
     }
 
-    /// The candidates whose two fields stand in a relation; of several values, any.
+    /// The among whose two fields stand in a relation; of several values, any.
     fn compare(
         &mut self,
         relation: Relation,
         cells: Cells<'a>,
         other: Cells<'a>,
-        candidates: &Rows,
+        among: Among<'_>,
     ) -> Rows {
         let batch = self.batch;
         if let (Cells::Integer(values), Cells::Integer(others)) = (cells, other) {
-            return candidates.filter(|row| match (values.get(row), others.get(row)) {
+            return among.filter(|row| match (values.get(row), others.get(row)) {
                 (Some(value), Some(other)) => *value != ABSENT_INTEGER && value == other,
                 _ => false,
             });
         }
         let (first, second) = &mut self.buffers;
-        candidates.filter(|row| {
+        among.filter(|row| {
             texts_in(cells, batch, row).any(|text| {
                 texts_in(other, batch, row).any(|other| {
                     let (text, other) = (batch.texts.get(text), batch.texts.get(other));
@@ -302,8 +549,8 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// The candidates of which any text passes the test.
-    fn ask_anything(&mut self, test: &Test, candidates: &Rows) -> Rows {
+    /// The among of which any text passes the test.
+    fn ask_anything(&mut self, test: &Test, among: Among<'_>) -> Rows {
         let batch = self.batch;
         let columns: Vec<&[TextId]> = batch
             .columns
@@ -321,48 +568,16 @@ impl<'a> Evaluation<'a> {
             .filter(|(table, column)| table.name != FIELDS || column.name == "value")
             .filter_map(|(table, column)| Some((table, texts_of(table, &column.name)?)))
             .collect();
-        let mut memo = Memo::new(batch.texts.len());
-        let buffer = &mut self.buffers.0;
+        self.memo.start(batch.texts.len());
+        let (memo, buffer) = (&mut self.memo, &mut self.buffers.0);
         let mut holds =
             |id: TextId| id != 0 && memo.get(id, || test.text(batch.texts.get(id), buffer));
-        candidates.filter(|row| {
+        among.filter(|row| {
             columns.iter().any(|ids| ids.get(row).is_some_and(|&id| holds(id)))
                 || nested.iter().any(|(table, ids)| {
                     table.range(row).any(|inner| ids.get(inner).is_some_and(|&id| holds(id)))
                 })
         })
-    }
-
-    /// Splits a column into a set of rows a text, if it has few texts. Tried once a batch.
-    fn split(&mut self, source: Source, ids: &[TextId]) {
-        let rows = ids.len();
-        let Some(split @ Split::Unknown) = self.split.get_mut(source.0) else { return };
-        *split = Split::Wide;
-        self.places.resize(self.batch.texts.len(), 0);
-        let mut texts: Vec<(TextId, Rows)> = Vec::new();
-        let mut narrow = true;
-        for (row, &id) in ids.iter().enumerate() {
-            let Some(place) = self.places.get_mut(id as usize) else { continue };
-            if *place == 0 {
-                if texts.len() == NARROW {
-                    narrow = false;
-                    break;
-                }
-                texts.push((id, Rows::none(rows)));
-                *place = texts.len() as u8;
-            }
-            if let Some((_, rows)) = texts.get_mut(usize::from(*place) - 1) {
-                rows.insert(row);
-            }
-        }
-        for (id, _) in &texts {
-            if let Some(place) = self.places.get_mut(*id as usize) {
-                *place = 0;
-            }
-        }
-        if narrow {
-            *split = Split::Narrow(texts);
-        }
     }
 }
 
@@ -376,14 +591,19 @@ fn texts_in<'a>(cells: Cells<'a>, batch: &'a Batch, row: usize) -> impl Iterator
 }
 
 /// Answers by text, each found out when first needed: two bits a text of the batch.
+#[derive(Default)]
 struct Memo {
     known: Vec<u64>,
     answer: Vec<u64>,
 }
 
 impl Memo {
-    fn new(texts: usize) -> Self {
-        Self { known: vec![0; texts.div_ceil(64)], answer: vec![0; texts.div_ceil(64)] }
+    /// Forgets everything, and makes room for so many texts; with none, nothing is remembered.
+    fn start(&mut self, texts: usize) {
+        for words in [&mut self.known, &mut self.answer] {
+            words.clear();
+            words.resize(texts.div_ceil(64), 0);
+        }
     }
 
     #[inline]

@@ -52,6 +52,14 @@ impl Field {
         }
     }
 
+    /// The app's own name of its field.
+    pub(crate) fn of_app(&self) -> Option<&str> {
+        match self {
+            Self::OfApp { name } => Some(name.strip_prefix(APP_FIELD).unwrap_or(name)),
+            _ => None,
+        }
+    }
+
     /// Type of the values.
     pub fn column_type(&self) -> ColumnType {
         match self {

@@ -98,11 +98,15 @@
 //! ```
 
 mod address;
+mod column;
 mod description;
 pub mod duration;
+mod equality;
 mod evaluate;
 mod fields;
+mod gather;
 mod glob;
+mod guard;
 pub mod json;
 pub mod keys;
 mod part;
@@ -112,6 +116,7 @@ mod predicate;
 mod rows;
 pub mod settings;
 mod severities;
+mod substrings;
 mod wanted;
 pub mod words;
 

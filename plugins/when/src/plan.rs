@@ -3,14 +3,18 @@
 //!
 //! It is not where settings are checked: `settings` fills it.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
 use casbah_model::Batch;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use crate::equality::Equality;
 use crate::fields::{Cells, Field};
+use crate::guard::Guard;
 use crate::predicate::{Predicate, Test};
+use crate::substrings::Substrings;
 
 /// What the policies of a detector ask and name: see [`settings::compile`](crate::settings::compile).
 #[derive(Debug, Default)]
@@ -29,6 +33,20 @@ pub struct Plan {
     pub(crate) uses: Vec<u32>,
     /// How late each node should be asked.
     ranks: Vec<u32>,
+    /// What must be there for each node to hold.
+    pub(crate) guards: Vec<Guard>,
+    /// Predicates by field that ask whether a text is one of some.
+    pub(crate) equal: Vec<Vec<u32>>,
+    /// The same, ready to be looked up once they were needed.
+    pub(crate) equality: Vec<OnceCell<Equality>>,
+    /// Predicates by field that ask for parts of a text.
+    pub(crate) substring: Vec<Vec<u32>>,
+    /// The same, ready to be found once they were needed; `None` where they are few.
+    pub(crate) substrings: Vec<OnceCell<Option<Substrings>>>,
+    /// Numbers of an app's own fields by name, without `fields.`.
+    pub(crate) own_numbers: HashMap<String, u32>,
+    /// Fields by that number.
+    pub(crate) own: Vec<Source>,
 }
 
 /// A field that a policy names, by its place in the [`Plan`].
@@ -75,9 +93,15 @@ impl Plan {
         if let Some(place) = self.names.get(name) {
             return Ok(Source(*place));
         }
-        self.sources.push(Field::find(name)?);
-        self.names.insert(name.to_owned(), self.sources.len() - 1);
-        Ok(Source(self.sources.len() - 1))
+        let field = Field::find(name)?;
+        let source = Source(self.sources.len());
+        if let Some(own) = field.of_app() {
+            self.own_numbers.insert(own.to_owned(), self.own.len() as u32);
+            self.own.push(source);
+        }
+        self.sources.push(field);
+        self.names.insert(name.to_owned(), source.0);
+        Ok(source)
     }
 
     /// The column of that name of one object.
@@ -112,6 +136,20 @@ impl Plan {
             (self.name(source).to_owned(), cell.text(batch))
         };
         sources.iter().map(value).collect()
+    }
+
+    /// The predicates on a field that ask whether a text is one of some.
+    pub(crate) fn equality(&self, source: Source) -> Option<&Equality> {
+        let places = self.equal.get(source.0).filter(|places| !places.is_empty())?;
+        let slot = self.equality.get(source.0)?;
+        Some(slot.get_or_init(|| Equality::new(&self.predicates, places)))
+    }
+
+    /// The predicates on a field that ask for parts of a text, where there are several.
+    pub(crate) fn substrings(&self, source: Source) -> Option<&Substrings> {
+        let places = self.substring.get(source.0)?;
+        let slot = self.substrings.get(source.0)?;
+        slot.get_or_init(|| Substrings::new(&self.predicates, places)).as_ref()
     }
 
     /// A predicate as a node, shared with its equals.

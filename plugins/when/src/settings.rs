@@ -64,6 +64,7 @@ pub fn compile<P>(
             }
         }
     }
+    reader.plan.seal();
     match reader.problems.is_empty() && compiled.len() == policies.len() {
         true => Ok((reader.plan, compiled)),
         false => Err(reader.problems),

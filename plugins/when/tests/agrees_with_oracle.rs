@@ -335,4 +335,17 @@ proptest! {
             .collect();
         check(&whens, &activities)?;
     }
+
+    /// Many policies on one field are answered together, and each still by itself.
+    #[test]
+    fn many_on_one_field(
+        rows in prop::sample::select(&["actor", "fields.a", "objects.name"][..])
+            .prop_flat_map(|field| prop::collection::vec(text_row(field, &FIELDS), 8..40)),
+        kinds in prop::collection::vec(activity(), 1..24),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 1..150),
+    ) {
+        let activities: Vec<Activity> = order.iter().map(|index| index.get(&kinds).clone()).collect();
+        let whens: Vec<Value> = rows.into_iter().map(|row| json!([row])).collect();
+        check(&whens, &activities)?;
+    }
 }
