@@ -188,6 +188,9 @@ impl Asked<'_> {
                 let message = format!("`{}` does not hold texts to compare with", other.name);
                 return Err(bad(value.span, message, ""));
             }
+            if other == self.field {
+                return self.there(value.span);
+            }
             Ok(self.text_row(operator, other.name, self.modifiers.cased))
         });
         Ok(Rows::any(rows.collect::<Result<Vec<_>>>()?))
@@ -288,13 +291,13 @@ impl Asked<'_> {
                 }
                 let flags = &self.modifiers.flags;
                 let text = if flags.is_empty() { text } else { format!("(?{flags}){text}") };
-                check_expression(&text, value.span)?;
+                let passes = check_expression(&text, self.modifiers.insensitive, value.span)?;
                 let mut row = self.row("matches", text);
                 if let (true, Rows::Row(Json::Object(row))) = (self.modifiers.insensitive, &mut row)
                 {
                     row.insert("ignore-case".to_owned(), true.into());
                 }
-                rows.push(row);
+                rows.push(self.unless_null(row, passes));
             }
         }
         Ok(Rows::any(rows))
@@ -349,7 +352,29 @@ impl Asked<'_> {
         if self.field.holds == Holds::Anything {
             return Err(bad(span, "every activity has this", "name a field, or a longer text"));
         }
-        Ok(self.row("exists", true))
+        Ok(match self.field.holds {
+            Holds::Said => self.not_null(),
+            _ => self.row("exists", true),
+        })
+    }
+
+    /// The field is there, and JSON does not say `null`, which is kept as that text.
+    fn not_null(&self) -> Rows {
+        match self.text_row("not", "null", true) {
+            Rows::Row(Json::Object(mut row)) => {
+                row.insert("missing".to_owned(), "no-match".into());
+                Rows::Row(Json::Object(row))
+            }
+            row => row,
+        }
+    }
+
+    /// A row that the text `null` would pass, without activities where that stands for nothing.
+    fn unless_null(&self, row: Rows, passes: bool) -> Rows {
+        match (self.field.holds, passes) {
+            (Holds::Said, true) => Rows::all([row, self.not_null()]),
+            _ => row,
+        }
     }
 
     /// Texts, and what is compared as one.
@@ -490,10 +515,16 @@ impl Asked<'_> {
                 self.check_kind(&text, span)?;
                 asks.add("is", text);
             }
-            Ask::Contains(text) => asks.add("contains", text),
-            Ask::Starts(text) => asks.add("starts", text),
-            Ask::Ends(text) => asks.add("ends", text),
-            Ask::Like(text) => asks.add("like", text),
+            other => {
+                asks.null_passes |= pattern.fits("null");
+                match other {
+                    Ask::Contains(text) => asks.add("contains", text),
+                    Ask::Starts(text) => asks.add("starts", text),
+                    Ask::Ends(text) => asks.add("ends", text),
+                    Ask::Like(text) => asks.add("like", text),
+                    Ask::Any | Ask::Is(_) => {}
+                }
+            }
         }
         Ok(())
     }
@@ -554,6 +585,8 @@ impl Asked<'_> {
 #[derive(Default)]
 struct Asks {
     texts: BTreeMap<&'static str, Vec<String>>,
+    /// Whether the text `null` passes one of those that are no whole texts.
+    null_passes: bool,
     rows: Vec<Rows>,
 }
 
@@ -567,16 +600,24 @@ impl Asks {
 
     fn rows(self, asked: &Asked<'_>) -> Rows {
         let cased = asked.modifiers.cased;
-        let rows = self.texts.into_iter().map(|(operator, texts)| match texts.as_slice() {
-            [text] => asked.text_row(operator, text.as_str(), cased),
-            texts => asked.text_row(if operator == "is" { "in" } else { operator }, texts, cased),
-        });
+        let rows =
+            self.texts.into_iter().map(|(operator, texts)| match (operator, texts.as_slice()) {
+                ("is", [text]) => asked.text_row("is", text.as_str(), cased),
+                ("is", texts) => asked.text_row("in", texts, cased),
+                (_, [text]) => {
+                    let row = asked.text_row(operator, text.as_str(), cased);
+                    asked.unless_null(row, self.null_passes)
+                }
+                (_, texts) => {
+                    asked.unless_null(asked.text_row(operator, texts, cased), self.null_passes)
+                }
+            });
         Rows::any(rows.chain(self.rows))
     }
 }
 
-/// A regular expression must be one of those that filter rows take.
-fn check_expression(text: &str, span: Span) -> Result<()> {
+/// A regular expression must be one of those that filter rows take; says whether the text `null` passes.
+fn check_expression(text: &str, insensitive: bool, span: Span) -> Result<bool> {
     if text.len() > LONGEST_PATTERN {
         return Err(bad(
             span,
@@ -584,8 +625,9 @@ fn check_expression(text: &str, span: Span) -> Result<()> {
             "split it",
         ));
     }
-    match RegexBuilder::new(text).size_limit(LARGEST_PATTERN).nest_limit(DEEPEST_PATTERN).build() {
-        Ok(_) => Ok(()),
+    let text = if insensitive { format!("(?i){text}") } else { text.to_owned() };
+    match RegexBuilder::new(&text).size_limit(LARGEST_PATTERN).nest_limit(DEEPEST_PATTERN).build() {
+        Ok(expression) => Ok(expression.is_match("null")),
         Err(error) => Err(bad(
             span,
             format!(

@@ -122,6 +122,33 @@ impl Pattern {
         Self(pieces)
     }
 
+    /// Whether a text in lower case fits, without regard to case.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        // The places in the text that the pieces so far can reach.
+        let mut reached = vec![0];
+        for piece in &self.0 {
+            let mut next: Vec<usize> = Vec::new();
+            for at in reached {
+                let rest = text.get(at..).unwrap_or_default();
+                match piece {
+                    Piece::Many => {
+                        next.extend(rest.char_indices().map(|(index, _)| at + index));
+                        next.push(text.len());
+                    }
+                    Piece::One => next.extend(rest.chars().next().map(|c| at + c.len_utf8())),
+                    Piece::Text(wanted) => {
+                        let wanted = wanted.to_lowercase();
+                        next.extend(rest.starts_with(&wanted).then_some(at + wanted.len()));
+                    }
+                }
+            }
+            next.sort_unstable();
+            next.dedup();
+            reached = next;
+        }
+        reached.contains(&text.len())
+    }
+
     /// The cheapest question that it is.
     pub(crate) fn ask(&self) -> Ask {
         match self.open(false, false).0.as_slice() {
@@ -175,6 +202,17 @@ mod tests {
         assert_eq!(asked(r"a\\\\"), r#"Is("a\\\\")"#);
         assert_eq!(asked(r"a\\\"), r#"Is("a\\\\")"#);
         assert_eq!(asked(r"\"), r#"Is("\\")"#);
+    }
+
+    #[test]
+    fn patterns_fit_texts() {
+        let fits = |pattern: &str| Pattern::parse(pattern).fits("null");
+        for pattern in ["null", "NULL", "*", "?ul?", "n*l", "*l", "*u*l*", "**"] {
+            assert!(fits(pattern), "{pattern}");
+        }
+        for pattern in ["", "nul", "nulls", "?", "*x", "?????", "u*"] {
+            assert!(!fits(pattern), "{pattern}");
+        }
     }
 
     #[test]

@@ -1,0 +1,11 @@
+//! Sigma rules against an independent engine, `rsigma-eval`: on the rules and events of SigmaHQ, on
+//! events of AWS CloudTrail, and on generated rules and events.
+//!
+//! Protects that a rule used unchanged notices what its author meant.
+
+mod activities;
+mod differences;
+mod generated;
+mod oracle;
+mod published;
+mod refusals;
