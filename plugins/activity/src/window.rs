@@ -1,242 +1,186 @@
-//! Counts one key's activities in windows of event time.
+//! Measures the activities of one key in windows of event time.
 //!
-//! The instants at which a key fires are the times `t` of its activities for which the half-open
-//! window `(t - within, t]` holds at least `count` of them. Adding an activity can only add
-//! instants and evidence, never take any away: that is why alerts do not depend on the order of
-//! arrival, as long as no activity comes later than `lateness`.
+//! The window of an instant `t`, which is the time of an activity, is `(t - within, t]`.
 //!
-//! It knows nothing of batches, columns or policies' filters.
+//! It does not say what becomes of the windows that fire: that is `rule`'s work.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
-use casbah_model::Evidence;
+use crate::entry::Entry;
+use crate::rule::{Measure, Rule};
+use crate::steps::{self, Class, MOST};
 
-/// How activities are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
-    /// How many make an instant fire; at least 2.
-    pub(crate) count: usize,
-    /// Length of the window, ms.
-    pub(crate) within: i64,
-    /// How much older than the newest activity of its key an activity may be, ms.
-    pub(crate) lateness: i64,
-    /// Length of a bucket, ms; at least `within`.
-    pub(crate) quiet: i64,
-    /// Count distinct values instead of activities.
-    pub(crate) distinct: bool,
-    /// A planted mistake: takes the window as closed, to see that the tests would notice.
-    #[cfg(test)]
-    pub(crate) closed: bool,
-}
+#[cfg(test)]
+mod tests;
 
-/// An activity that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// When it happened, ms since 1970.
-    pub(crate) time: i64,
-    /// Its place in the log.
-    pub(crate) sequence: u64,
-    /// Hash of its distinct value; 0 when activities are counted.
-    pub(crate) value: u64,
-    /// Where it has been reported: [`OWN`], [`NEXT`], and [`FRESH`] while it is new.
-    pub(crate) marks: u8,
-}
-
-/// Reported in the bucket of its own time.
-pub(crate) const OWN: u8 = 1;
-/// Reported in the bucket after that.
-pub(crate) const NEXT: u8 = 2;
-/// Came with this batch; never kept.
-const FRESH: u8 = 4;
-
-/// What is remembered about a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// Activities by (time, sequence).
-    pub(crate) entries: Vec<Entry>,
-    /// Activities have been dropped because there were too many.
-    pub(crate) overflowed: bool,
-}
-
-/// New evidence of one bucket.
+/// A window that fires.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fired {
-    /// Start of the bucket.
-    pub(crate) start: i64,
-    /// Activities not reported in this bucket before, by time.
-    pub(crate) evidence: Vec<Evidence>,
-    /// The most that was counted in one window.
-    pub(crate) peak: usize,
+pub(crate) struct Hit {
+    /// The instant.
+    pub(crate) time: i64,
+    /// Where its activities stand.
+    pub(crate) window: Range<usize>,
+    /// What was measured: a number, or a quantity in thousandths.
+    pub(crate) peak: i64,
 }
 
-impl Rule {
-    /// How many activities of a key are remembered at most.
-    pub(crate) fn limit(&self) -> usize {
-        (4 * self.count).max(4096)
+/// The windows that fire, by time: all, or those that can hold an activity between the two times.
+pub(crate) fn hits(rule: &Rule, entries: &[Entry], span: Option<(i64, i64)>) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    if entries.len() < rule.least() {
+        return hits;
     }
-
-    /// Start of the bucket of a time.
-    pub(crate) fn bucket(&self, time: i64) -> i64 {
-        time.div_euclid(self.quiet).saturating_mul(self.quiet)
-    }
-
-    /// The latest time that is *not* in the window of an instant.
-    fn before(&self, instant: i64) -> i64 {
-        #[cfg(test)]
-        if self.closed {
-            return instant.saturating_sub(self.within).saturating_sub(1);
+    let (first, beyond) = match span {
+        None => (i64::MIN, None),
+        Some((first, last)) => (first, Some(last.saturating_add(rule.within))),
+    };
+    let mut next = entries.partition_point(|entry| entry.time < first);
+    let mut low = entries
+        .get(next)
+        .map_or(0, |entry| entries.partition_point(|other| other.time <= rule.before(entry.time)));
+    let mut inside = Inside::new(&rule.measure);
+    inside.add(entries.get(low..next).unwrap_or_default());
+    while let Some(instant) = entries.get(next).map(|entry| entry.time) {
+        if beyond.is_some_and(|beyond| is_beyond(rule, instant, beyond)) {
+            break;
         }
-        instant.saturating_sub(self.within)
+        let start = next;
+        let behind = entries.get(start..).unwrap_or_default();
+        next += behind.iter().take_while(|entry| entry.time == instant).count();
+        let before = rule.before(instant);
+        let leaving = entries.get(low..next).unwrap_or_default();
+        let left = leaving.iter().take_while(|entry| entry.time <= before).count();
+        inside.add(entries.get(start..next).unwrap_or_default());
+        inside.remove(entries.get(low..low + left).unwrap_or_default());
+        low += left;
+        if let Some(peak) = inside.measured(&rule.measure, next - low) {
+            hits.push(Hit { time: instant, window: low..next, peak });
+        }
+    }
+    hits
+}
+
+/// Whether the window of an instant lies behind all that is new.
+fn is_beyond(rule: &Rule, instant: i64, beyond: i64) -> bool {
+    #[cfg(test)]
+    if rule.planted == crate::rule::Planted::Closed {
+        return instant > beyond;
+    }
+    let _ = rule;
+    instant >= beyond
+}
+
+/// What lies in the window, as far as the measure asks.
+enum Inside {
+    /// Their number is enough.
+    Number,
+    /// How many times each value.
+    Values(Times<u64>),
+    /// The sum of the quantities.
+    Sum(i128),
+    /// The quantities in order.
+    Sorted(Vec<i64>),
+    /// How many can be which steps.
+    Steps(Times<u8>),
+}
+
+/// How many times each is there.
+type Times<T> = HashMap<T, u32, BuildHasherDefault<Same>>;
+
+impl Inside {
+    fn new(measure: &Measure) -> Self {
+        match measure {
+            Measure::Count(_) | Measure::Sequence(_) => Self::Number,
+            Measure::Distinct(_) => Self::Values(Times::default()),
+            Measure::Sum(..) | Measure::Average(..) => Self::Sum(0),
+            Measure::Percentile(..) => Self::Sorted(Vec::new()),
+            Measure::Together(_) => Self::Steps(Times::default()),
+        }
     }
 
-    /// Takes in activities in the order of their arrival, and returns what is new by bucket.
-    pub(crate) fn advance(
-        &self,
-        held: &mut Held,
-        arrivals: impl Iterator<Item = Entry>,
-    ) -> Vec<Fired> {
-        let Some(span) = self.admit(held, arrivals) else { return Vec::new() };
-        let fired = self.fire(&mut held.entries, span);
-        self.forget(held);
-        fired
-    }
-
-    /// Takes in what is not too late, and returns the times of the first and last admitted.
-    fn admit(&self, held: &mut Held, arrivals: impl Iterator<Item = Entry>) -> Option<(i64, i64)> {
-        let entries = &mut held.entries;
-        let (mut span, mut sorted) = (None::<(i64, i64)>, true);
-        let mut last = entries.last().map(|entry| (entry.time, entry.sequence));
-        let mut newest = last.map(|(time, _)| time);
-        for entry in arrivals {
-            if newest.is_some_and(|newest| entry.time < newest.saturating_sub(self.lateness)) {
-                continue;
+    fn add(&mut self, entries: &[Entry]) {
+        match self {
+            Self::Number => {}
+            Self::Values(times) => {
+                entries.iter().for_each(|entry| *times.entry(entry.value).or_insert(0) += 1);
             }
-            newest = newest.max(Some(entry.time));
-            sorted &= last < Some((entry.time, entry.sequence));
-            last = Some((entry.time, entry.sequence));
-            span = Some(match span {
-                None => (entry.time, entry.time),
-                Some((first, last)) => (first.min(entry.time), last.max(entry.time)),
-            });
-            entries.push(Entry { marks: FRESH, ..entry });
-        }
-        if !sorted {
-            // A known activity comes before its repetition, which goes.
-            entries.sort_unstable_by_key(|entry| (entry.time, entry.sequence, entry.marks & FRESH));
-            entries.dedup_by_key(|entry| (entry.time, entry.sequence));
-        }
-        span
-    }
-
-    /// Looks at all instants whose window can hold a new activity.
-    fn fire(&self, entries: &mut [Entry], (first, last): (i64, i64)) -> Vec<Fired> {
-        let mut fired: Vec<Fired> = Vec::new();
-        if entries.len() < self.count {
-            return fired;
-        }
-        let mut next = entries.partition_point(|entry| entry.time < first);
-        let mut low = entries.get(next).map_or(0, |entry| {
-            entries.partition_point(|other| other.time <= self.before(entry.time))
-        });
-        let mut values = Values::default();
-        if self.distinct {
-            values.add(entries.get(low..next).unwrap_or_default());
-        }
-        // Everything below this index has been marked for the bucket that fired last.
-        let mut marked = 0;
-        let beyond = last.saturating_add(self.within);
-        while let Some(instant) = entries.get(next).map(|entry| entry.time).filter(|&time| {
-            #[cfg(test)]
-            if self.closed {
-                return time <= beyond;
-            }
-            time < beyond
-        }) {
-            let start = next;
-            let behind = entries.get(start..).unwrap_or_default();
-            next += behind.iter().take_while(|entry| entry.time == instant).count();
-            let before = self.before(instant);
-            let leaving = entries.get(low..next).unwrap_or_default();
-            let left = leaving.iter().take_while(|entry| entry.time <= before).count();
-            let number = if self.distinct {
-                values.add(entries.get(start..next).unwrap_or_default());
-                values.remove(entries.get(low..low + left).unwrap_or_default());
-                values.distinct()
-            } else {
-                next - low - left
-            };
-            low += left;
-            if number < self.count {
-                continue;
-            }
-            let bucket = self.bucket(instant);
-            if fired.last().is_none_or(|fired| fired.start != bucket) {
-                fired.push(Fired { start: bucket, evidence: Vec::new(), peak: 0 });
-                marked = 0;
-            }
-            let Some(current) = fired.last_mut() else { continue };
-            current.peak = current.peak.max(number);
-            for entry in entries.get_mut(low.max(marked)..next).unwrap_or_default() {
-                let mark = if self.bucket(entry.time) == bucket { OWN } else { NEXT };
-                if entry.marks & mark == 0 {
-                    entry.marks |= mark;
-                    current.evidence.push(Evidence { time: entry.time, sequence: entry.sequence });
+            Self::Sum(sum) => entries.iter().for_each(|entry| *sum += i128::from(entry.quantity())),
+            Self::Sorted(sorted) => {
+                for entry in entries {
+                    let place = sorted.partition_point(|other| *other < entry.quantity());
+                    sorted.insert(place, entry.quantity());
                 }
             }
-            marked = next;
-        }
-        fired.retain(|fired| !fired.evidence.is_empty());
-        fired
-    }
-
-    /// Forgets what no activity to come can count with, and what is too much.
-    fn forget(&self, held: &mut Held) {
-        let entries = &mut held.entries;
-        let Some(newest) = entries.last().map(|entry| entry.time) else { return };
-        let horizon = self.before(newest.saturating_sub(self.lateness));
-        let old = entries.partition_point(|entry| entry.time <= horizon);
-        let surplus = entries.len().saturating_sub(self.limit());
-        entries.drain(..old.max(surplus));
-        // Said until the key has calmed down.
-        let busy = entries.len() * 2 >= self.limit();
-        held.overflowed = surplus > old || (held.overflowed && busy);
-        for entry in entries {
-            entry.marks &= !FRESH;
-        }
-    }
-}
-
-/// How many times each value lies in the window.
-#[derive(Default)]
-struct Values {
-    counts: HashMap<u64, u32, BuildHasherDefault<Same>>,
-}
-
-impl Values {
-    fn add(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            *self.counts.entry(entry.value).or_insert(0) += 1;
+            Self::Steps(times) => {
+                entries.iter().for_each(|entry| *times.entry(entry.role.steps).or_insert(0) += 1);
+            }
         }
     }
 
     fn remove(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if let Some(count) = self.counts.get_mut(&entry.value) {
-                *count -= 1;
-                if *count == 0 {
-                    self.counts.remove(&entry.value);
+        match self {
+            Self::Number => {}
+            Self::Values(times) => entries.iter().for_each(|entry| less(times, entry.value)),
+            Self::Sum(sum) => entries.iter().for_each(|entry| *sum -= i128::from(entry.quantity())),
+            Self::Sorted(sorted) => {
+                for entry in entries {
+                    if let Ok(place) = sorted.binary_search(&entry.quantity()) {
+                        sorted.remove(place);
+                    }
                 }
             }
+            Self::Steps(times) => entries.iter().for_each(|entry| less(times, entry.role.steps)),
         }
     }
 
-    fn distinct(&self) -> usize {
-        self.counts.len()
+    /// What is measured, if it makes the window fire.
+    fn measured(&self, measure: &Measure, number: usize) -> Option<i64> {
+        match (measure, self) {
+            (Measure::Count(least), _) => (number >= *least).then_some(number as i64),
+            (Measure::Distinct(least), Self::Values(times)) => {
+                (times.len() >= *least).then_some(times.len() as i64)
+            }
+            (Measure::Sum(least, limit), Self::Sum(sum)) => {
+                (number >= *least && limit.holds(*sum, 1)).then(|| fit(*sum))
+            }
+            (Measure::Average(least, limit), Self::Sum(sum)) => {
+                let held = number >= (*least).max(1) && limit.holds(*sum, number);
+                held.then(|| fit(sum.div_euclid(number as i128)))
+            }
+            (Measure::Percentile(least, of, limit), Self::Sorted(sorted)) => {
+                let place = (number * usize::from(*of)).div_ceil(100).max(1) - 1;
+                let quantity = *sorted.get(place)?;
+                (number >= *least && limit.holds(quantity.into(), 1)).then_some(quantity)
+            }
+            (Measure::Together(wanted), Self::Steps(times)) => {
+                let classes: Vec<Class> = times
+                    .iter()
+                    .map(|(&mask, &number)| (mask, number.min(MOST as u32) as u8))
+                    .collect();
+                let all = u8::MAX >> (MOST - usize::from(*wanted).clamp(1, MOST));
+                steps::covers(&classes, all).then_some(number as i64)
+            }
+            _ => None,
+        }
     }
 }
 
-/// The values are hashes already.
+fn fit(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn less<T: Eq + std::hash::Hash>(times: &mut Times<T>, value: T) {
+    if let Some(number) = times.get_mut(&value) {
+        *number -= 1;
+        if *number == 0 {
+            times.remove(&value);
+        }
+    }
+}
+
+/// The values are hashes already, or few.
 #[derive(Clone, Copy, Default)]
 struct Same(u64);
 
@@ -255,6 +199,3 @@ impl Hasher for Same {
         self.0 = value;
     }
 }
-
-#[cfg(test)]
-mod tests;

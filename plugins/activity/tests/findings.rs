@@ -310,3 +310,60 @@ fn begin_starts_anew() {
         |batch: &Batch| detector.evaluate(batch, &mut |_| Vec::new()).unwrap().1.findings.len();
     assert_eq!([number(&first), number(&second), number(&first)], [2, 1, 2]);
 }
+
+/// Everything but plain counts, in one stream: what a person reads of each.
+#[test]
+fn windows_in_words() {
+    const HOUR: i64 = 3_600_000;
+    let is = |kind: &str| json!([{"field": "kind", "is": kind}]);
+    let windows = [
+        json!({"when": is("download"), "repeat": {"sum": "fields.size", "above": 2000, "within": "1h"}}),
+        json!({"when": is("download"), "repeat": {"average": "fields.size", "at-least": 999.5, "count": 2, "within": "1h"}}),
+        json!({"when": is("download"), "repeat": {"percentile": {"field": "fields.size", "of": 90}, "above": 1000, "within": "1h"}}),
+        json!({"sequence": {"within": "1h", "steps": [{"when": is("share")}, {"name": "a download", "when": is("download")}]}}),
+        json!({"sequence": {"within": "1h", "ordered": false, "steps": [{"when": is("download")}, {"when": is("share")}]}}),
+        json!({"when": [{"field": "app", "is": "smartsheet"}], "sequence": {"within": "1h", "steps": [
+            {"when": is("share")}, {"not": is("unshare")}, {"when": is("download")}, {"name": "a review", "not": [{"field": "action", "contains": "REVIEW"}, {"field": "app", "in": ["a", "b"]}]}]}}),
+        json!({"when": is("share"), "absence": {"within": "1h", "expect": is("unshare")}, "severities": [{"severity": "critical", "when": [{"field": "object", "is": "payroll"}]}]}),
+        json!({"when": is("share"), "absence": {"within": "1h"}}),
+    ]
+    .map(|settings| settings.to_string());
+    let batch = |activities: &[(i64, &str, &str, Option<&str>)]| {
+        let mut builder = BatchBuilder::new();
+        for (index, (time, kind, object, size)) in activities.iter().enumerate() {
+            builder.begin_row();
+            builder.integer("sequence", index as i64);
+            builder.integer("time", 1_790_000_000_000 + time);
+            builder.text("app", "smartsheet");
+            builder.text("actor", "ana");
+            builder.text("kind", kind);
+            builder.text("object", object);
+            if let Some(size) = size {
+                builder.begin_nested("fields");
+                builder.nested_text("fields", "key", "size");
+                builder.nested_text("fields", "value", size);
+            }
+        }
+        builder.finish()
+    };
+    let batch = batch(&[
+        (0, "share", "payroll", None),
+        (60_000, "download", "payroll", Some("1500.25")),
+        (120_000, "download", "plan", Some("499.7504")),
+        (180_000, "download", "plan", Some("much")),
+        (240_000, "download", "plan", Some("3")),
+        (60 * HOUR, "view", "plan", None),
+    ]);
+    let detector = Native::<Activity>::configure(&windows).unwrap();
+    let (_, outcome) = detector.evaluate(&batch, &mut |keys| vec![Vec::new(); keys.len()]).unwrap();
+    let mut told = String::new();
+    for finding in &outcome.findings {
+        let evidence: Vec<_> = finding.evidence.iter().map(|one| one.sequence).collect();
+        told.push_str(&format!("{}: {}\n", finding.policy, finding.summary));
+        told.push_str(&format!("    {:?} evidence {evidence:?}\n", finding.severity));
+        for (name, value) in &finding.details {
+            told.push_str(&format!("    {name}: {value}\n"));
+        }
+    }
+    insta::assert_snapshot!(told);
+}

@@ -8,11 +8,14 @@ use serde_json::json;
 fn wrong() -> Vec<String> {
     let when = |row: serde_json::Value| json!({"when": [row]});
     let repeat = |repeat: serde_json::Value| json!({"when": [{"field": "app", "is": "x"}], "repeat": repeat});
+    let sequence = |sequence: serde_json::Value| json!({"sequence": sequence});
+    let step = |kind: &str| json!({"when": [{"field": "kind", "is": kind}]});
+    let absence = |absence: serde_json::Value| json!({"when": [{"field": "app", "is": "x"}], "absence": absence});
     let mut deep = json!({"field": "app", "is": "x"});
-    for _ in 0..9 {
+    for _ in 0..17 {
         deep = json!({"any": [deep]});
     }
-    let many: Vec<_> = (0..501).map(|_| json!({"field": "app", "is": "x"})).collect();
+    let many: Vec<_> = (0..2001).map(|_| json!({"field": "app", "is": "x"})).collect();
     let mut settings: Vec<String> = vec!["{\"when\": ".to_owned(), "[]".to_owned()];
     settings.extend(
         [
@@ -85,7 +88,7 @@ fn wrong() -> Vec<String> {
             when(json!({"field": "object.kind", "is": "sheets"})),
             // Groups.
             when(json!({"any": {"field": "app", "is": "x"}})),
-            when(json!({"any": []})),
+            when(json!({"any": 5})),
             when(json!({"any": [{"field": "app", "is": "x"}], "all": []})),
             when(json!({"any": [{"field": "app", "is": "x"}], "missing": "match"})),
             when(json!({"not": {"field": "app", "is": "x"}})),
@@ -104,6 +107,40 @@ fn wrong() -> Vec<String> {
             repeat(json!({"count": 30, "within": "5m", "by": []})),
             repeat(json!({"count": 30, "within": "5m", "by": "objects.id", "distinct": "objcet"})),
             repeat(json!({"count": 30, "within": "5m", "distinct": ["object"]})),
+            // Repeat with quantities.
+            repeat(json!({"sum": "amount", "within": "1h"})),
+            repeat(json!({"sum": "actor", "above": 5, "within": "1h"})),
+            repeat(json!({"sum": ["amount"], "above": "5", "within": "1h"})),
+            repeat(json!({"sum": "amuont", "average": "amount", "above": 5, "within": "1h"})),
+            repeat(json!({"sum": "amount", "below": 5, "within": "1h"})),
+            repeat(json!({"sum": "amount", "above": 1e16, "within": "1h"})),
+            repeat(json!({"average": "amount", "above": 5, "below": 3, "count": 0, "within": "1h"})),
+            repeat(json!({"percentile": {"field": "amount"}, "above": 5, "within": "1h"})),
+            repeat(json!({"percentile": {"of": 100}, "above": 5, "within": "1h"})),
+            repeat(json!({"percentile": "amount", "above": 5, "within": "1h"})),
+            repeat(json!({"count": 5, "above": 5, "within": "1h"})),
+            // Sequences.
+            sequence(json!([])),
+            sequence(json!({})),
+            sequence(json!({"within": "1h", "steps": []})),
+            sequence(json!({"within": "1h", "steps": {"when": []}})),
+            sequence(json!({"within": "1h", "steps": [step("share"), "export"]})),
+            sequence(json!({"within": "1h", "steps": [step("share")]})),
+            sequence(json!({"within": "1h", "steps": [step("share"), {}]})),
+            sequence(json!({"within": "1h", "steps": [step("share"), {"when": [{"field": "kind", "is": "exprot"}], "wehn": 1}]})),
+            sequence(json!({"within": "1h", "steps": [step("share"), {"name": "", "when": [], "not": []}]})),
+            sequence(json!({"within": "1h", "steps": [{"not": [{"field": "kind", "is": "share"}]}, step("export")]})),
+            sequence(json!({"within": "1h", "ordered": false, "steps": [step("share"), {"not": [{"field": "kind", "is": "export"}]}]})),
+            sequence(json!({"within": "1h", "ordered": false, "steps": [step("share"), step("share"), step("view"), step("view"), step("view"), step("view"), step("view"), step("view"), step("view")]})),
+            sequence(json!({"within": "1h", "by": ["actor", "app"], "steps": [step("share"), {"when": [{"field": "kind", "is": "export"}], "by": "person"}]})),
+            json!({"sequence": {"within": "2d", "steps": [step("share"), step("export")]}, "group": ["ip"]}),
+            json!({"sequence": {"within": "1h", "steps": [step("share"), step("export")]}, "repeat": {"count": 3, "within": "1h"}, "when": [step("x")]}),
+            json!({"sequence": {"within": "1h", "steps": [step("share"), step("export")]}, "unless": [{"when": [{"field": "app", "is": "x"}]}]}),
+            // Absence.
+            json!({"absence": {"within": "1h"}}),
+            absence(json!("1h")),
+            absence(json!({"expect": []})),
+            absence(json!({"within": "1h", "expect": [{"field": "knid", "is": "x"}], "name": 5, "by": []})),
             json!({"when": [{"field": "app", "is": "x"}], "repeat": {"count": 2, "within": "2d"}}),
             json!({"when": [{"field": "app", "is": "x"}], "repeat": {"count": 2, "within": "5m"}, "quiet": 1000}),
             json!({"when": [{"field": "app", "is": "x"}], "repeat": {"count": 2, "within": "5m", "by": ["actor", "app"]}, "group": ["actor", "ip"]}),
@@ -168,10 +205,16 @@ fn the_schema_names_the_keys_that_are_read() {
     for (pointer, wrap) in [
         ("/properties", "X"),
         ("/properties/repeat/properties", r#"{"repeat": X}"#),
+        ("/properties/sequence/properties", r#"{"sequence": X}"#),
+        (
+            "/properties/sequence/properties/steps/items/properties",
+            r#"{"sequence": {"steps": [X]}}"#,
+        ),
+        ("/properties/absence/properties", r#"{"absence": X}"#),
         ("/$defs/row/properties", r#"{"when": [X]}"#),
     ] {
         let names = keys(pointer);
-        assert!(names.len() >= 5, "{names:?}");
+        assert!(names.len() >= 4, "{names:?}");
         let table: serde_json::Map<_, _> =
             names.iter().map(|name| (name.clone(), json!(null))).collect();
         let settings = wrap.replace('X', &json!(table).to_string());

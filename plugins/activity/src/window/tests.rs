@@ -5,14 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
-use super::*;
+use crate::entry::{Entry, Held};
+use crate::rule::{Measure, Planted, Rule};
 use crate::state;
 
 /// Evidence by bucket, each activity as (time, sequence).
 type Evidences = BTreeMap<i64, BTreeSet<(i64, u64)>>;
 
+fn rule(count: usize, distinct: bool, [within, lateness, quiet]: [i64; 3]) -> Rule {
+    let measure = if distinct { Measure::Distinct(count) } else { Measure::Count(count) };
+    Rule { measure, within, lateness, quiet, graded: false, planted: Planted::Nothing }
+}
+
 /// What the definition says, word for word.
 fn brute_force(rule: &Rule, activities: &[Entry]) -> Evidences {
+    let distinct = matches!(rule.measure, Measure::Distinct(_));
     let mut buckets = Evidences::new();
     for instant in activities.iter().map(|activity| activity.time) {
         let window: Vec<_> = activities
@@ -20,8 +27,8 @@ fn brute_force(rule: &Rule, activities: &[Entry]) -> Evidences {
             .filter(|other| instant - rule.within < other.time && other.time <= instant)
             .collect();
         let values: BTreeSet<_> = window.iter().map(|activity| activity.value).collect();
-        let number = if rule.distinct { values.len() } else { window.len() };
-        if number >= rule.count {
+        let number = if distinct { values.len() } else { window.len() };
+        if number >= rule.least() {
             let start = instant.div_euclid(rule.quiet) * rule.quiet;
             let evidence = window.iter().map(|activity| (activity.time, activity.sequence));
             buckets.entry(start).or_default().extend(evidence);
@@ -42,7 +49,7 @@ fn feed(rule: &Rule, batches: &[&[Entry]]) -> Result<(Evidences, Vec<u8>), TestC
         }
         let mut held = state::read(&bytes, rule).expect("own state");
         for fired in rule.advance(&mut held, batch.iter().copied()) {
-            prop_assert!(fired.peak >= rule.count);
+            prop_assert!(fired.facts[0] >= rule.least() as i64);
             prop_assert!(fired.evidence.is_sorted());
             let bucket = buckets.entry(fired.start).or_default();
             for evidence in fired.evidence {
@@ -69,13 +76,12 @@ struct Case {
 
 /// Streams that are many times as long as what is remembered, so that forgetting is tried too.
 fn cases() -> impl Strategy<Value = Case> {
-    let rule = (2usize..6, 1i64..40, 0i64..120, 0i64..60, any::<bool>());
+    let parts = (2usize..6, 1i64..40, 0i64..120, 0i64..60, any::<bool>());
     let activity = (-300i64..900, 0u64..5, 0i64..=1000, 0i64..=1000);
     let cuts = || proptest::collection::vec(0usize..80, 0..12);
-    (rule, proptest::collection::vec(activity, 0..80), cuts(), cuts()).prop_map(
+    (parts, proptest::collection::vec(activity, 0..80), cuts(), cuts()).prop_map(
         |((count, within, lateness, more, distinct), activities, first, second)| {
-            let rule =
-                Rule { count, within, lateness, quiet: within + more, distinct, closed: false };
+            let rule = rule(count, distinct, [within, lateness, within + more]);
             // An activity is delayed by at most the lateness, so it is never older than that
             // beside the newest that came before it.
             let order = |delay: fn(&(i64, u64, i64, i64)) -> i64| {
@@ -85,7 +91,8 @@ fn cases() -> impl Strategy<Value = Case> {
                     .map(|(sequence, activity)| {
                         let (time, value, ..) = *activity;
                         let value = if distinct { value } else { 0 };
-                        let entry = Entry { time, sequence: sequence as u64, value, marks: 0 };
+                        let sequence = sequence as u64;
+                        let entry = Entry { time, sequence, value, ..Entry::default() };
                         (time + delay(activity) * lateness / 1000, entry)
                     })
                     .collect();
@@ -107,7 +114,8 @@ fn cut<'a>(stream: &'a [Entry], cuts: &[usize]) -> Vec<&'a [Entry]> {
 /// The whole promise: evidence as by brute force, and the same bytes of state, for every order of
 /// arrival within the lateness and every split into batches.
 fn promise(case: &Case, planted: bool) -> Result<(), TestCaseError> {
-    let rule = Rule { closed: planted, ..case.rule };
+    let planted = if planted { Planted::Closed } else { Planted::Nothing };
+    let rule = Rule { planted, ..case.rule.clone() };
     let mut states = BTreeSet::new();
     for order in &case.orders {
         let expected = brute_force(&case.rule, order);
@@ -149,14 +157,13 @@ fn a_planted_mistake_is_found() {
 }
 
 fn entry(time: i64, sequence: u64) -> Entry {
-    Entry { time, sequence, value: 0, marks: 0 }
+    Entry { time, sequence, ..Entry::default() }
 }
 
 /// What is too late is counted nowhere, however the stream is split.
 #[test]
 fn an_activity_older_than_the_lateness_is_left_out() {
-    let rule =
-        Rule { count: 2, within: 50, lateness: 10, quiet: 100, distinct: false, closed: false };
+    let rule = rule(2, false, [50, 10, 100]);
     let stream = [entry(1000, 0), entry(989, 1), entry(990, 2)];
     for cuts in [vec![], vec![1], vec![2], vec![1, 2]] {
         let (evidence, _) = feed(&rule, &cut(&stream, &cuts)).unwrap();
@@ -167,8 +174,7 @@ fn an_activity_older_than_the_lateness_is_left_out() {
 /// The end of the window that lies back is not in it; its own instant is.
 #[test]
 fn windows_are_half_open() {
-    let rule =
-        Rule { count: 2, within: 50, lateness: 100, quiet: 50, distinct: false, closed: false };
+    let rule = rule(2, false, [50, 100, 50]);
     for (first, fires) in [(950, false), (951, true), (1000, true)] {
         let (evidence, _) = feed(&rule, &[&[entry(first, 0)], &[entry(1000, 1)]]).unwrap();
         assert_eq!(!evidence.is_empty(), fires, "{first}");
@@ -178,14 +184,7 @@ fn windows_are_half_open() {
 /// A key that never rests takes a bounded place, still fires, and says that it dropped something.
 #[test]
 fn a_busy_key_is_bounded_and_says_so() {
-    let rule = Rule {
-        count: 30,
-        within: 1000,
-        lateness: 1_000_000,
-        quiet: 1000,
-        distinct: false,
-        closed: false,
-    };
+    let rule = rule(30, false, [1000, 1_000_000, 1000]);
     let mut held = Held::default();
     for batch in 0..20 {
         let fired =
@@ -204,7 +203,7 @@ fn a_busy_key_is_bounded_and_says_so() {
 #[test]
 fn extreme_times_are_survived() {
     for distinct in [false, true] {
-        let rule = Rule { count: 2, within: 50, lateness: 100, quiet: 50, distinct, closed: false };
+        let rule = rule(2, distinct, [50, 100, 50]);
         let times = [i64::MIN + 1, 0, i64::MAX - 1, i64::MAX, i64::MIN + 1];
         let stream: Vec<_> = times
             .iter()
