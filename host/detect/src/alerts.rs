@@ -9,9 +9,17 @@
 //! What stays below a policy's alerting line is a *behavior*: kept and shown in the same way, but in
 //! a list of its own. Crossing the line later makes an alert of it.
 //!
+//! Of a policy, so many alerts a day are listed, and no more: the others are *held back*, which is
+//! counted and told, and listed where it is asked for. What a *candidate* in shadow makes is kept here
+//! as well, and compared in [`crate::shadow`]; it is in none of these lists.
+//!
+//! What an alert is called and described as, by its policy's templates, is made when it is read, of
+//! what it says by then.
+//!
 //! It is not where alerts are made (see [`crate::evaluate`]) or sent anywhere.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
 
 use casbah_model::{Alert, AlertState, Severity, TenantName};
 use casbah_store::{Commit, ScanRange, Store, StoreError, Table};
@@ -19,6 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::activities;
 use crate::error::{DetectError, DetectErrorKind};
+use crate::group::Group;
+use crate::history;
+use crate::policy::Templates;
+use crate::stored::{decode as read, encode};
 use crate::suggest::shown;
 
 #[cfg(test)]
@@ -26,6 +38,12 @@ mod tests;
 
 /// Form of stored alerts that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
+
+/// Of a policy that says nothing about it, so many alerts a day are shown. Nobody looks at more; and
+/// a policy that floods should be mended, not switched off.
+pub const DAILY_LIMIT: u64 = 1000;
+
+const DAY: i64 = 86_400_000;
 
 /// The id of an alert: 16 hex digits of a hash over tenant, policy, group and start.
 ///
@@ -68,9 +86,24 @@ fn state_key(id: &str) -> Vec<u8> {
     format!("state/{id}").into_bytes()
 }
 
-/// Where an alert is listed.
-fn index(behavior: bool) -> Table {
-    if behavior { Table::BehaviorIndex } else { Table::AlertIndex }
+/// Where an alert is listed, and under which key: by the time of its last activity.
+fn place(alert: &Alert) -> (Table, Vec<u8>) {
+    let key = index_key(alert.last, &alert.id);
+    if alert.shadow {
+        let mut shadow = shadow_prefix(&alert.policy);
+        shadow.extend_from_slice(&key);
+        return (Table::ShadowIndex, shadow);
+    }
+    match (alert.behavior, alert.held_back) {
+        (true, _) => (Table::BehaviorIndex, key),
+        (false, true) => (Table::HeldBackIndex, key),
+        (false, false) => (Table::AlertIndex, key),
+    }
+}
+
+/// What the keys of all alerts of a candidate begin with.
+pub(crate) fn shadow_prefix(policy: &str) -> Vec<u8> {
+    format!("{policy}/").into_bytes()
 }
 
 /// Ordered by the time of the last activity, then by id.
@@ -124,45 +157,198 @@ pub(crate) enum New {
     Crossed,
 }
 
-/// Adds to a commit what joins a part of an alert to what is kept of it. Says what is new by that.
-pub(crate) fn write(
+/// How many alerts of a policy there were on a day.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Day {
+    shown: u64,
+    held_back: u64,
+}
+
+fn day_key(policy: &str, day: i64) -> Vec<u8> {
+    let mut key = format!("alerts/{policy}/").into_bytes();
+    key.extend_from_slice(&(day as u64 ^ (1 << 63)).to_be_bytes());
+    key
+}
+
+/// Adds parts of alerts to a commit, each joined to what is kept of it.
+pub(crate) struct Writer<'a> {
+    store: &'a dyn Store,
+    tenant: &'a TenantName,
+    days: BTreeMap<(String, i64), Day>,
+}
+
+impl<'a> Writer<'a> {
+    /// For one commit.
+    pub(crate) fn new(store: &'a dyn Store, tenant: &'a TenantName) -> Self {
+        Self { store, tenant, days: BTreeMap::new() }
+    }
+
+    /// Adds a part of an alert of a policy with this quiet time and daily limit. Says what is new by
+    /// that.
+    pub(crate) fn write(
+        &mut self,
+        commit: &mut Commit,
+        part: &Alert,
+        quiet: i64,
+        daily_limit: u64,
+    ) -> Result<Option<New>, DetectError> {
+        let before = load(self.store, self.tenant, &part.id)?;
+        let was = before.as_ref().map(|before| before.alert.behavior);
+        let mut alert = part.clone();
+        let mut earlier = None;
+        if let Some(before) = before {
+            let mut joined = before.alert;
+            earlier = Some(place(&joined));
+            joined.revision = alert.revision.clone();
+            joined.title = alert.title.clone();
+            joined.respond = alert.respond.clone();
+            joined.join(alert);
+            alert = joined;
+        }
+        let new = match (was, alert.behavior) {
+            (None, true) => Some(New::Behavior),
+            (None, false) => Some(New::Alert),
+            (Some(true), false) => Some(New::Crossed),
+            (Some(_), _) => None,
+        };
+        if matches!(new, Some(New::Alert | New::Crossed)) && !alert.shadow {
+            alert.held_back = self.is_beyond(&alert, daily_limit)?;
+        }
+        // What people made of it is kept under its own key.
+        alert.state = AlertState::Open;
+        let (table, key) = place(&alert);
+        let mut taken = std::mem::take(commit);
+        if let Some((table_before, key_before)) = earlier
+            && (table_before, &key_before) != (table, &key)
+        {
+            taken = taken.delete(table_before, key_before);
+        }
+        let id = alert_key(&alert.id);
+        let stored = encode(&Stored { format: FORMAT, quiet, alert })?;
+        *commit = taken.put(Table::Alert, id, stored).put(table, key, b"");
+        Ok(new)
+    }
+
+    /// Counts a new alert on the day of its first activity, and says whether that day has its share
+    /// already. What was decided once is kept with the alert.
+    fn is_beyond(&mut self, alert: &Alert, limit: u64) -> Result<bool, DetectError> {
+        let day = alert.first.div_euclid(DAY);
+        let key = (alert.policy.clone(), day);
+        if !self.days.contains_key(&key) {
+            let known =
+                self.store.get(self.tenant, Table::Counter, &day_key(&alert.policy, day))?;
+            let known = known.map(|bytes| read_day(&bytes)).transpose()?.unwrap_or_default();
+            self.days.insert(key.clone(), known);
+        }
+        let day = self.days.entry(key).or_default();
+        let beyond = day.shown >= limit;
+        if beyond {
+            day.held_back += 1;
+        } else {
+            day.shown += 1;
+        }
+        Ok(beyond)
+    }
+
+    /// Adds what was counted.
+    pub(crate) fn finish(self, mut commit: Commit) -> Result<Commit, DetectError> {
+        for ((policy, day), counted) in self.days {
+            commit = commit.put(Table::Counter, day_key(&policy, day), encode(&counted)?);
+        }
+        Ok(commit)
+    }
+}
+
+fn read_day(bytes: &[u8]) -> Result<Day, DetectError> {
+    read("the number of alerts of a day", bytes, |_: &Day| FORMAT, FORMAT)
+}
+
+/// How many alerts of a policy were held back on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldBack {
+    /// Name of the policy.
+    pub policy: String,
+    /// Beginning of the day (UTC), ms since 1970.
+    pub day: i64,
+    /// Alerts that are listed.
+    pub shown: u64,
+    /// Alerts that are not.
+    pub held_back: u64,
+}
+
+/// On which days alerts were held back, the newest day first; of the query, policy and times count.
+///
+/// # Errors
+/// When it can't be read.
+pub fn held_back(
     store: &dyn Store,
     tenant: &TenantName,
-    commit: &mut Commit,
-    part: &Alert,
-    quiet: i64,
-) -> Result<Option<New>, DetectError> {
-    let id = &part.id;
-    let before = load(store, tenant, id)?;
-    let was = before.as_ref().map(|before| before.alert.behavior);
-    let mut alert = part.clone();
-    let mut taken = std::mem::take(commit);
-    if let Some(before) = before {
-        let moves = before.alert.last != alert.last.max(before.alert.last);
-        if moves || before.alert.behavior != (alert.behavior && before.alert.behavior) {
-            let key = index_key(before.alert.last, id);
-            taken = taken.delete(index(before.alert.behavior), key);
+    query: &AlertQuery,
+) -> Result<Vec<HeldBack>, DetectError> {
+    let mut all = Vec::new();
+    let mut failed = None;
+    let range = ScanRange::prefix("alerts/");
+    store.scan(tenant, Table::Counter, &range, false, &mut |key, bytes| {
+        match read_day(bytes) {
+            Ok(Day { held_back: 0, .. }) => {}
+            Ok(counted) => all.extend(on_day(key, counted)),
+            Err(error) => failed = Some(error),
         }
-        let mut joined = before.alert;
-        joined.revision = alert.revision.clone();
-        joined.title = alert.title.clone();
-        joined.join(alert);
-        alert = joined;
+        failed.is_none()
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
     }
-    // What people made of it is kept under its own key.
-    alert.state = AlertState::Open;
-    let listed = index_key(alert.last, id);
-    let behavior = alert.behavior;
-    let stored = Stored { format: FORMAT, quiet, alert };
-    let bytes = serde_json::to_vec(&stored)
-        .map_err(|error| DetectError::new(DetectErrorKind::Stored, error.to_string()))?;
-    *commit = taken.put(Table::Alert, alert_key(id), bytes).put(index(behavior), listed, b"");
-    Ok(match (was, behavior) {
-        (None, true) => Some(New::Behavior),
-        (None, false) => Some(New::Alert),
-        (Some(true), false) => Some(New::Crossed),
-        (Some(_), _) => None,
+    all.retain(|of| {
+        query.policy.as_ref().is_none_or(|policy| *policy == of.policy)
+            && query.from.is_none_or(|from| of.day + DAY > from)
+            && query.to.is_none_or(|to| of.day < to)
+    });
+    all.sort_by(|a, b| (b.day, &a.policy).cmp(&(a.day, &b.policy)));
+    Ok(all)
+}
+
+fn on_day(key: &[u8], counted: Day) -> Option<HeldBack> {
+    let (policy, day) = key.strip_prefix(b"alerts/")?.split_last_chunk::<8>()?;
+    let policy = std::str::from_utf8(policy).ok()?.strip_suffix('/')?;
+    let day = (u64::from_be_bytes(*day) ^ (1 << 63)) as i64;
+    Some(HeldBack {
+        policy: policy.to_owned(),
+        day: day * DAY,
+        shown: counted.shown,
+        held_back: counted.held_back,
     })
+}
+
+/// Templates by policy and revision, as far as they were asked for.
+#[derive(Default)]
+struct Rendering(HashMap<(String, String), Templates>);
+
+impl Rendering {
+    /// Gives an alert the title and description that the revision wants which made it.
+    fn render(
+        &mut self,
+        store: &dyn Store,
+        tenant: &TenantName,
+        alert: &mut Alert,
+    ) -> Result<(), DetectError> {
+        let key = (alert.policy.clone(), alert.revision.clone());
+        if !self.0.contains_key(&key) {
+            // Revisions that ran before there was a history have no templates either.
+            let text = history::whole_text(store, tenant, &alert.policy, &alert.revision)?;
+            let templates = text.map(|text| Templates::of(&text)).unwrap_or_default();
+            self.0.insert(key.clone(), templates);
+        }
+        if let Some(templates) = self.0.get(&key) {
+            if let Some(title) = &templates.title {
+                alert.title = title.render(alert);
+            }
+            if let Some(description) = &templates.description {
+                alert.description = description.render(alert);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Which alerts to list. The default is all.
@@ -170,6 +356,8 @@ pub(crate) fn write(
 pub struct AlertQuery {
     /// Behaviors instead of alerts.
     pub behaviors: bool,
+    /// Alerts that are held back instead of those that are shown.
+    pub held_back: bool,
     /// Only of this policy.
     pub policy: Option<String>,
     /// Only this bad or worse.
@@ -227,7 +415,13 @@ pub fn list(
     let mut page = AlertPage::default();
     let mut failed = None;
     let about = query.about.as_ref().map(|about| about.to_lowercase());
-    store.scan(tenant, index(query.behaviors), &range, true, &mut |key, _| {
+    let mut rendering = Rendering::default();
+    let index = match (query.behaviors, query.held_back) {
+        (true, _) => Table::BehaviorIndex,
+        (false, true) => Table::HeldBackIndex,
+        (false, false) => Table::AlertIndex,
+    };
+    store.scan(tenant, index, &range, true, &mut |key, _| {
         let Some(id) = key.get(8..).and_then(|id| std::str::from_utf8(id).ok()) else {
             return true;
         };
@@ -247,7 +441,7 @@ pub fn list(
             page.next = page.alerts.last().map(|last| cursor(&last.alert));
             return false;
         }
-        match listed(store, tenant, stored) {
+        match listed(store, tenant, stored, &mut rendering) {
             Ok(alert) => page.alerts.push(alert),
             Err(error) => failed = Some(error),
         }
@@ -290,11 +484,15 @@ fn listed(
     store: &dyn Store,
     tenant: &TenantName,
     stored: Stored,
+    rendering: &mut Rendering,
 ) -> Result<ListedAlert, DetectError> {
-    let Stored { quiet, alert, .. } = stored;
+    let Stored { quiet, mut alert, .. } = stored;
+    rendering.render(store, tenant, &mut alert)?;
     let mut continues = None;
     if quiet > 0 {
-        let before = id(tenant, &alert.policy, &alert.group, alert.start.saturating_sub(quiet));
+        let shadow = Group::shadow_name(&alert.policy);
+        let of = if alert.shadow { &shadow } else { &alert.policy };
+        let before = id(tenant, of, &alert.group, alert.start.saturating_sub(quiet));
         if let Some(Stored { alert: earlier, .. }) = load(store, tenant, &before)?
             && alert.first.saturating_sub(earlier.last) <= quiet
         {
@@ -324,7 +522,7 @@ pub fn show(
     prefix: &str,
 ) -> Result<ShownAlert, DetectError> {
     let stored = find(store, tenant, prefix)?;
-    let listed = listed(store, tenant, stored)?;
+    let listed = listed(store, tenant, stored, &mut Rendering::default())?;
     let mut activities = Vec::new();
     for evidence in &listed.alert.evidence {
         if let Some(activity) = activities::at(store, tenant, evidence.sequence)? {
@@ -392,7 +590,64 @@ pub fn set_state(
     Ok(id)
 }
 
-/// Number of alerts kept.
+/// The alerts of a candidate that runs in shadow, by the time of their last activity, the oldest
+/// first; what is below its line is not among them.
+///
+/// # Errors
+/// When they can't be read.
+pub(crate) fn of_shadow(
+    store: &dyn Store,
+    tenant: &TenantName,
+    policy: &str,
+) -> Result<Vec<Alert>, DetectError> {
+    let mut alerts = Vec::new();
+    let mut failed = None;
+    let mut rendering = Rendering::default();
+    let prefix = shadow_prefix(policy);
+    let skip = prefix.len() + 8;
+    let range = ScanRange::prefix(prefix);
+    store.scan(tenant, Table::ShadowIndex, &range, false, &mut |key, _| {
+        let Some(id) = key.get(skip..).and_then(|id| std::str::from_utf8(id).ok()) else {
+            return true;
+        };
+        let rendered = load(store, tenant, id).and_then(|stored| {
+            let Some(Stored { mut alert, .. }) = stored else { return Ok(None) };
+            rendering.render(store, tenant, &mut alert)?;
+            Ok(Some(alert))
+        });
+        match rendered {
+            Ok(alert) => alerts.extend(alert.filter(|alert| !alert.behavior)),
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(alerts), Err)
+}
+
+/// Adds to a commit that what a candidate made in shadow goes.
+pub(crate) fn forget_shadow(
+    store: &dyn Store,
+    tenant: &TenantName,
+    policy: &str,
+    mut commit: Commit,
+) -> Result<Commit, DetectError> {
+    let prefix = shadow_prefix(policy);
+    let skip = prefix.len() + 8;
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    store.scan(tenant, Table::ShadowIndex, &ScanRange::prefix(prefix), false, &mut |key, _| {
+        keys.push(key.to_vec());
+        true
+    })?;
+    for key in keys {
+        if let Some(id) = key.get(skip..).and_then(|id| std::str::from_utf8(id).ok()) {
+            commit = commit.delete(Table::Alert, alert_key(id)).delete(Table::Alert, state_key(id));
+        }
+        commit = commit.delete(Table::ShadowIndex, key);
+    }
+    Ok(commit)
+}
+
+/// Number of alerts that are shown.
 ///
 /// # Errors
 /// When the store can't be read.

@@ -43,8 +43,11 @@ mod worker;
 mod tests;
 
 pub use records::{DeadLetter, Generation, dead_letters, generations};
-pub(crate) use records::{begin_at, forget, last_generation, stored_offset};
+pub(crate) use records::{begin_at, forget, group_names, stored_offset};
 use worker::{Turn, Worker};
+
+/// How long a group is waited for that writes what it has and ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Settings of an evaluator.
 #[derive(Clone, Debug)]
@@ -171,8 +174,8 @@ struct GroupState {
     status: EvaluatorStatus,
     /// Everything before this is evaluated and written.
     kept: u64,
-    /// What it was told to be last, see [`Group::digest`].
-    digest: String,
+    /// What it was told to be last.
+    group: Option<Group>,
     /// What its thread has to do before the next batch.
     change: Option<Change>,
     /// It has taken the change to end, and can't be told anything any more.
@@ -183,10 +186,12 @@ struct GroupState {
 /// What a group's thread is told between two batches.
 #[derive(Clone)]
 enum Change {
-    /// Go on with another configuration.
-    Become(Group),
+    /// Go on with another configuration, and with the state of these candidates.
+    Become(Group, Vec<Group>),
     /// Write what there is and end; who did it, and why.
     End(Arc<Origins>),
+    /// Write what there is and leave it to another group.
+    Leave,
 }
 
 impl GroupState {
@@ -198,7 +203,7 @@ impl GroupState {
                 shadow: group.is_shadow(),
                 ..EvaluatorStatus::default()
             },
-            digest: group.digest().to_owned(),
+            group: Some(group.clone()),
             ..Self::default()
         }
     }
@@ -231,6 +236,13 @@ impl Shared {
 
     fn stopping(&self) -> bool {
         self.lock().stopping
+    }
+}
+
+impl GroupState {
+    /// Whether it was told to be just this.
+    fn is(&self, group: &Group) -> bool {
+        self.group.as_ref().is_some_and(|known| known.digest() == group.digest())
     }
 }
 
@@ -321,6 +333,9 @@ impl Evaluator {
     /// Returns as soon as everybody is told; [`Evaluator::wait_replaced`] waits until it is done.
     /// `origins` says who took policies out of force whose group ends, and why.
     ///
+    /// A candidate in shadow that ends while a policy of its name and settings comes in force is taken
+    /// over: the policy goes on with what the candidate has learned.
+    ///
     /// # Errors
     /// When the store can't be read or a thread can't be started. What could be told before is.
     pub fn replace(&self, groups: Vec<Group>, origins: &Arc<Origins>) -> Result<(), DetectError> {
@@ -329,41 +344,77 @@ impl Evaluator {
         let named: BTreeMap<&str, &Group> =
             groups.iter().map(|group| (group.name(), group)).collect();
         // Whoever is about to end can't be told to go on, but is done in a moment.
-        self.shared.wait_while(self.options.longest_pause, |state| {
+        self.shared.wait_while(PATIENCE, |state| {
             let ending = |name: &&str| state.groups.get(*name).is_some_and(|group| group.ending);
             named.keys().any(ending)
         });
         let (mut fresh, mut told) = (Vec::new(), Vec::new());
+        let mut vanished = Vec::new();
         {
-            let state = self.shared.lock();
-            for group in groups.iter() {
+            let mut state = self.shared.lock();
+            for group in &groups {
                 match state.groups.get(group.name()) {
-                    Some(known) if !known.ended && known.digest == group.digest() => {}
-                    Some(known) if !known.ended => told.push(group.clone()),
+                    Some(known) if !known.ended && known.is(group) => {}
+                    Some(known) if !known.ended => told.push((group.clone(), known.group.clone())),
                     _ => fresh.push(group.clone()),
                 }
             }
-        }
-        let fresh: Vec<GroupThread> =
-            fresh.into_iter().map(|group| self.open(group)).collect::<Result<_, _>>()?;
-        {
-            let mut state = self.shared.lock();
+            state.groups.retain(|name, known| named.contains_key(name.as_str()) || !known.ended);
             for (name, known) in &mut state.groups {
-                if !named.contains_key(name.as_str()) && !known.ended {
-                    known.digest.clear();
-                    known.change = Some(Change::End(Arc::clone(origins)));
+                if !named.contains_key(name.as_str()) {
+                    vanished.extend(known.group.take());
                 }
             }
-            state.groups.retain(|name, known| named.contains_key(name.as_str()) || !known.ended);
-            for group in told {
-                if let Some(known) = state.groups.get_mut(group.name()) {
-                    group.digest().clone_into(&mut known.digest);
-                    known.change = Some(Change::Become(group));
+        }
+        let told: Vec<_> = told
+            .into_iter()
+            .map(|(group, before)| {
+                let (group, before) = (group, before.as_ref());
+                let adopted: Vec<Group> =
+                    vanished.iter().filter(|old| group.adopts(old, before)).cloned().collect();
+                (group, adopted)
+            })
+            .collect();
+        let fresh: Vec<GroupThread> =
+            fresh.into_iter().map(|group| self.open(group)).collect::<Result<_, _>>()?;
+        let adopted: Vec<&str> =
+            told.iter().flat_map(|(_, adopted)| adopted).map(Group::name).collect();
+        for group in &vanished {
+            let leaves = adopted.contains(&group.name());
+            let change = if leaves { Change::Leave } else { Change::End(Arc::clone(origins)) };
+            if let Some(known) = self.shared.lock().groups.get_mut(group.name()) {
+                known.change = Some(change);
+            }
+        }
+        self.shared.changed.notify_all();
+        // What is taken over must have been written.
+        let written = self.shared.wait_while(PATIENCE, |state| {
+            adopted.iter().any(|name| state.groups.get(*name).is_some_and(|group| !group.ended))
+        });
+        let mut late = Vec::new();
+        {
+            let mut state = self.shared.lock();
+            for (group, adopted) in told {
+                match state.groups.get_mut(group.name()) {
+                    Some(known) if !known.ending && !known.ended => {
+                        known.group = Some(group.clone());
+                        let adopted = if written { adopted } else { Vec::new() };
+                        known.change = Some(Change::Become(group, adopted));
+                    }
+                    // It was told to end before, and has heard that meanwhile.
+                    _ => late.push(group),
                 }
             }
         }
         self.shared.changed.notify_all();
         for thread in fresh {
+            self.spawn(thread, &mut threads)?;
+        }
+        for group in late {
+            self.shared.wait_while(PATIENCE, |state| {
+                state.groups.get(group.name()).is_some_and(|group| !group.ended)
+            });
+            let thread = self.open(group)?;
             self.spawn(thread, &mut threads)?;
         }
         threads.retain(|_, thread| !thread.is_finished());
@@ -475,8 +526,8 @@ struct GroupThread {
 enum Round {
     /// There may be more to do.
     Done,
-    /// The group was told to end; who did it, and why.
-    End(Arc<Origins>),
+    /// The group was told to end; who did it, and why; or to leave it to others to say that.
+    End(Option<Arc<Origins>>),
 }
 
 impl GroupThread {
@@ -507,7 +558,7 @@ impl GroupThread {
             match self.round() {
                 Ok(Round::Done) => {}
                 Ok(Round::End(origins)) => {
-                    self.end(&origins);
+                    self.end(origins.as_deref());
                     return true;
                 }
                 Err(error) if self.is_over(&error) => {
@@ -530,10 +581,11 @@ impl GroupThread {
 
     /// Writes what there is, and that nobody evaluates the group any more. What can't be written is
     /// evaluated again, and told, by whoever begins with this group anew.
-    fn end(&mut self, origins: &Origins) {
-        let ended = self
-            .checkpoint()
-            .and_then(|()| records::end(self.store.as_ref(), &self.tenant, &self.name, origins));
+    fn end(&mut self, origins: Option<&Origins>) {
+        let ended = self.checkpoint().and_then(|()| match origins {
+            Some(origins) => records::end(self.store.as_ref(), &self.tenant, &self.name, origins),
+            None => Ok(()),
+        });
         match ended {
             Ok(()) => tracing::info!(group = self.name, "ended: it has no policies any more"),
             Err(error) => tracing::warn!(group = self.name, %error, "ended without a record"),
@@ -545,24 +597,55 @@ impl GroupThread {
         let mut state = self.shared.lock();
         let group = state.groups.get_mut(&self.name)?;
         let change = group.change.clone();
-        group.ending = matches!(change, Some(Change::End(_)));
+        group.ending = matches!(change, Some(Change::End(_) | Change::Leave));
         change
     }
 
+    /// Evaluates, or lets a candidate evaluate, until both have read the log up to the same activity.
+    fn meet(&mut self, candidate: &Group) -> Result<(), DetectError> {
+        let (store, tenant) = (Arc::clone(&self.store), self.tenant.clone());
+        let mut other = Worker::open(store, tenant, candidate.clone(), self.options.clone())?;
+        loop {
+            let (here, there) = (self.worker.offset().next, other.offset().next);
+            let behind = if here < there { &mut self.worker } else { &mut other };
+            if here == there || self.shared.stopping() {
+                break;
+            }
+            match behind.turn_until(self.options.batch_rows, here.max(there))? {
+                Turn::Evaluated(_) => {}
+                // It can't be brought there: the policy begins without what the candidate learned.
+                Turn::Failing(_) | Turn::Idle => break,
+            }
+        }
+        other.checkpoint()?;
+        Ok(())
+    }
+
     /// Goes on with another configuration: everything gathered by the old one is written first.
-    fn become_group(&mut self, group: Group) -> Result<(), DetectError> {
+    fn become_group(&mut self, group: Group, adopted: &[Group]) -> Result<(), DetectError> {
         let digest = group.digest().to_owned();
         if self.worker.group().digest() != digest {
+            for candidate in adopted {
+                self.meet(candidate)?;
+            }
             self.checkpoint()?;
             let policies = group.policies().iter().map(|p| p.name.clone()).collect();
+            for candidate in adopted {
+                // Of several, those that began elsewhere may have been left behind meanwhile.
+                self.worker.adopt(candidate, &group)?;
+            }
             self.worker.replace(group);
             if let Some(group) = self.shared.lock().groups.get_mut(&self.name) {
                 group.status.policies = policies;
             }
         }
         self.worker.announce()?;
+        for candidate in adopted {
+            let (store, name) = (self.store.as_ref(), candidate.name());
+            records::end(store, &self.tenant, name, self.worker.group().origins())?;
+        }
         if let Some(group) = self.shared.lock().groups.get_mut(&self.name)
-            && group.digest == digest
+            && group.group.as_ref().is_some_and(|wanted| wanted.digest() == digest)
         {
             group.change = None;
         }
@@ -618,8 +701,9 @@ impl GroupThread {
     /// A change, a batch, a checkpoint, or a rest.
     fn round(&mut self) -> Result<Round, DetectError> {
         match self.change() {
-            Some(Change::End(origins)) => return Ok(Round::End(origins)),
-            Some(Change::Become(group)) => self.become_group(group)?,
+            Some(Change::End(origins)) => return Ok(Round::End(Some(origins))),
+            Some(Change::Leave) => return Ok(Round::End(None)),
+            Some(Change::Become(group, adopted)) => self.become_group(group, &adopted)?,
             None => {}
         }
         // What was gathered before writing failed is written before anything is added to it.

@@ -140,6 +140,20 @@ impl Group {
         &self.digest
     }
 
+    /// Whether what another group has counted for a policy of this group is what this group would
+    /// have counted, and the configuration before has not counted it.
+    pub(crate) fn adopts(&self, other: &Self, before: Option<&Self>) -> bool {
+        let new = |prefix: &Prefix| before.is_none_or(|before| !before.known.contains(prefix));
+        other.is_shadow()
+            && other.prefixes.iter().any(|theirs| self.twin(theirs).is_some_and(|own| new(&own)))
+    }
+
+    /// What keys of state begin with here that begin like this in another group.
+    pub(crate) fn twin(&self, prefix: &Prefix) -> Option<Prefix> {
+        let (_, mark) = prefix.split_last_chunk::<8>()?;
+        self.prefixes.iter().find(|own| own.ends_with(mark)).copied()
+    }
+
     /// What the keys of each policy's state begin with, in the order of the policies.
     pub(crate) fn prefixes(&self) -> &[Prefix] {
         &self.prefixes

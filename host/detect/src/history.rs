@@ -292,6 +292,17 @@ pub fn text(
     }
 }
 
+/// The text of a revision that is given whole; `None` when it was never in force.
+pub(crate) fn whole_text(
+    store: &dyn Store,
+    tenant: &TenantName,
+    policy: &str,
+    revision: &str,
+) -> Result<Option<String>, DetectError> {
+    let bytes = store.get(tenant, Table::PolicyHistory, &text_key(policy, revision))?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 /// Notes who made a revision and why, before it comes in force.
 ///
 /// # Errors

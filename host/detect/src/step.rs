@@ -109,12 +109,14 @@ fn load(group: &Group, states: &mut dyn States, key: &StateKey) -> Result<Vec<u8
 
 fn alert(group: &Group, tenant: &TenantName, finding: Finding) -> Option<Alert> {
     let policy = group.policies().get(finding.policy as usize)?;
+    // A candidate must never be taken for the policy in force of the same name.
+    let of = if group.is_shadow() { group.name() } else { policy.name.as_str() };
     let mut evidence = finding.evidence;
     let count = evidence.len() as u64;
     evidence.sort_unstable();
     evidence.truncate(Alert::EVIDENCE_KEPT);
     Some(Alert {
-        id: alerts::id(tenant, &policy.name, &finding.group, finding.start),
+        id: alerts::id(tenant, of, &finding.group, finding.start),
         policy: policy.name.clone(),
         revision: policy.revision.clone(),
         title: policy.title.clone(),
@@ -130,8 +132,8 @@ fn alert(group: &Group, tenant: &TenantName, finding: Finding) -> Option<Alert> 
         state: AlertState::Open,
         behavior: finding.behavior,
         description: String::new(),
-        respond: Vec::new(),
-        shadow: false,
+        respond: policy.respond.clone(),
+        shadow: group.is_shadow(),
         held_back: false,
     })
 }

@@ -247,3 +247,129 @@ fn ids_are_for_ever() {
     let group = [("actor".to_owned(), "ana@example.com".to_owned())];
     insta::assert_snapshot!(id(&tenant(), "smartsheet-mass-export", &group, DAY), @"3293f6c54bf78f25");
 }
+
+/// So many people export something at the same time.
+fn crowd(policy: &str, people: usize) -> (Arc<MemoryStore>, Evaluator) {
+    let store = MemoryStore::new();
+    let evaluator = Evaluator::start(
+        Arc::clone(&store) as _,
+        tenant(),
+        vec![group(&[policy])],
+        EvaluatorOptions::default(),
+    )
+    .unwrap();
+    more(&store, &evaluator, 0, people);
+    (store, evaluator)
+}
+
+fn more(store: &MemoryStore, evaluator: &Evaluator, from: usize, people: usize) {
+    let acts: Vec<Act> = (from..from + people)
+        .map(|n| Act { number: n, ..Act::new(n as i64, "ana", "export", (n % 250) as u8) })
+        .collect();
+    store.append(batch(&acts));
+    assert!(evaluator.wait_caught_up(Duration::from_secs(60)));
+}
+
+fn count_of(store: &MemoryStore, held_back: bool) -> usize {
+    let query = AlertQuery { held_back, ..AlertQuery::default() };
+    list(store, &tenant(), &query).unwrap().alerts.len()
+}
+
+/// Beyond the limit of a day alerts are kept and counted, not shown; what is shown stays so when it
+/// grows, and whoever starts again goes on counting where it was.
+#[test]
+fn a_flood_is_held_back_and_never_lost() {
+    let limited = EVERY.replace("quiet: 1h", "quiet: 1h, daily-limit: 3");
+    let (store, evaluator) = crowd(&limited, 5);
+    assert_eq!((count_of(&store, false), count_of(&store, true)), (3, 2));
+    let shown: BTreeSet<String> = list(store.as_ref(), &tenant(), &AlertQuery::default())
+        .unwrap()
+        .alerts
+        .into_iter()
+        .map(|listed| listed.alert.id)
+        .collect();
+    // More of the same, within their windows.
+    more(&store, &evaluator, 0, 5);
+    evaluator.stop();
+    assert_eq!((count_of(&store, false), count_of(&store, true)), (3, 2));
+    let evaluator = Evaluator::start(
+        Arc::clone(&store) as _,
+        tenant(),
+        vec![group(&[&limited])],
+        EvaluatorOptions::default(),
+    )
+    .unwrap();
+    more(&store, &evaluator, 5, 4);
+    // The next day has a share of its own.
+    let tomorrow: Vec<Act> =
+        (0..4).map(|n| Act { number: n, ..Act::new(90_000, "ana", "export", n as u8) }).collect();
+    store.append(batch(&tomorrow));
+    assert!(evaluator.wait_caught_up(Duration::from_secs(60)));
+    evaluator.stop();
+    assert_eq!((count_of(&store, false), count_of(&store, true)), (6, 7));
+    let page = list(store.as_ref(), &tenant(), &AlertQuery::default()).unwrap();
+    let still: BTreeSet<String> = page.alerts.into_iter().map(|listed| listed.alert.id).collect();
+    assert!(shown.is_subset(&still), "what was shown stays shown");
+    let told: Vec<_> = held_back(store.as_ref(), &tenant(), &AlertQuery::default())
+        .unwrap()
+        .into_iter()
+        .map(|of| (of.policy, (of.day - DAY) / 86_400_000, of.shown, of.held_back))
+        .collect();
+    assert_eq!(told, [("every".to_owned(), 1, 3, 1), ("every".to_owned(), 0, 3, 6)]);
+    let today = AlertQuery { from: Some(DAY + 86_400_000), ..AlertQuery::default() };
+    assert_eq!(held_back(store.as_ref(), &tenant(), &today).unwrap().len(), 1);
+}
+
+/// A policy that says nothing about it does not flood people either.
+#[test]
+fn every_policy_has_a_limit() {
+    let each = EVERY.replace("quiet: 1h", "quiet: 0m");
+    let (store, evaluator) = crowd(&each, 1200);
+    evaluator.stop();
+    assert_eq!((count_of(&store, false), count_of(&store, true)), (1000, 200));
+    assert_eq!(count(store.as_ref(), &tenant()).unwrap(), 1000);
+}
+
+/// What an alert is called is made of what it says by now, by the templates of the revision that
+/// made it.
+#[test]
+fn titles_are_filled_in_when_they_are_read() {
+    let told = EVERY.replace(
+        "quiet: 1h",
+        "quiet: 1h, title: \"{actor} exported {count} times\", description: \"See {object}.\"",
+    );
+    let store = MemoryStore::new();
+    let start = |text: &str| {
+        let groups = vec![group(&[text])];
+        Evaluator::start(Arc::clone(&store) as _, tenant(), groups, EvaluatorOptions::default())
+            .unwrap()
+    };
+    let titles = || -> Vec<(String, String)> {
+        let page = list(store.as_ref(), &tenant(), &AlertQuery::default()).unwrap();
+        page.alerts.into_iter().map(|l| (l.alert.title, l.alert.description)).collect()
+    };
+    let evaluator = start(&told);
+    let feed = |evaluator: &Evaluator, second: i64| {
+        store.append(batch(&[Act {
+            number: second as usize,
+            ..Act::new(second, "ana", "export", 1)
+        }]));
+        assert!(evaluator.wait_caught_up(Duration::from_secs(60)));
+    };
+    feed(&evaluator, 0);
+    assert_eq!(titles()[0].0, "ana exported 1 times");
+    feed(&evaluator, 1);
+    assert_eq!(titles(), [("ana exported 2 times".to_owned(), "See sheet-1.".to_owned())]);
+    evaluator.stop();
+    // Another revision without templates: what the first has made keeps its own.
+    let evaluator = start(EVERY);
+    feed(&evaluator, 7200);
+    evaluator.stop();
+    assert_eq!(
+        titles(),
+        [
+            ("Every export".to_owned(), String::new()),
+            ("ana exported 2 times".to_owned(), "See sheet-1.".to_owned())
+        ]
+    );
+}

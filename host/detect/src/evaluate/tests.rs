@@ -31,6 +31,15 @@ when: [{field: kind, is: publish}, {field: fields.accessibleBy, is: ALL}]
 alert: {group: [actor], quiet: 1h}
 ";
 
+const EVERY: &str = "\
+policy: every
+title: Every export
+severity: low
+when: [{field: kind, is: export}]
+repeat: {count: 2, within: 30m, by: actor}
+alert: {group: [actor], quiet: 30m}
+";
+
 /// A detector that fails on activities of kind `poison`, and on every so-manieth call for once.
 struct Fragile {
     inner: Arc<dyn Detector>,
@@ -134,6 +143,8 @@ enum Event {
     DiskFull(u32),
     /// The next reads of state fail.
     DiskFails(u32),
+    /// Another configuration takes over.
+    Reload(usize),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -144,20 +155,21 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(Event::Crash),
         1 => (1..3_u32).prop_map(Event::DiskFull),
         1 => (1..3_u32).prop_map(Event::DiskFails),
+        2 => (0..4_usize).prop_map(Event::Reload),
     ];
     prop::collection::vec(event, 0..60)
 }
 
 /// Lives through a history of arrivals, batches, checkpoints, crashes and a full disk, then catches
 /// up with what is left.
-fn live(group: &Group, store: &Arc<MemoryStore>, acts: &[Act], events: &[Event]) -> Worker {
-    let open = || {
+fn live(groups: &[&Group], store: &Arc<MemoryStore>, acts: &[Act], events: &[Event]) -> Worker {
+    let open = |group: &Group| {
         let shared: Arc<dyn Store> = Arc::clone(store) as _;
         // So little that state is forgotten and read again all the time.
         let options = EvaluatorOptions { state_cache_bytes: 600, ..EvaluatorOptions::default() };
         Worker::open(shared, tenant(), group.clone(), options).unwrap()
     };
-    let mut worker = open();
+    let mut worker = open(groups[0]);
     let mut rest = acts;
     let mut arrive = |count: usize| {
         let (now, later) = rest.split_at(count.min(rest.len()));
@@ -179,10 +191,17 @@ fn live(group: &Group, store: &Arc<MemoryStore>, acts: &[Act], events: &[Event])
             }
             Event::Crash => {
                 store.fail_reads(0);
-                worker = open();
+                let group = worker.group().clone();
+                worker = open(&group);
             }
             Event::DiskFails(count) => store.fail_reads(*count),
             Event::DiskFull(count) => store.fail_commits(*count),
+            Event::Reload(number) => {
+                // As the thread does it: what can't be written now keeps the old one in force.
+                if worker.checkpoint().is_ok() {
+                    worker.replace(groups[number % groups.len()].clone());
+                }
+            }
         }
     }
     arrive(usize::MAX);
@@ -202,11 +221,36 @@ proptest! {
     fn alerts_do_not_depend_on_how_it_went(acts in acts(false).prop_shuffle(), events in events()) {
         let group = group(&[MASS, PUBLISHED]);
         let store = MemoryStore::new();
-        let worker = live(&group, &store, &acts, &events);
+        let worker = live(&[&group], &store, &acts, &events);
         let numbers: Vec<usize> = acts.iter().map(|act| act.number).collect();
         prop_assert_eq!(stored(&store, &numbers), expected(&group, &acts));
         prop_assert_eq!(worker.offset().activities, acts.len() as u64);
         prop_assert_eq!(worker.offset().alerts, expected(&group, &acts).len() as u64);
+    }
+
+    /// Policies that come and go, and titles that change, take nothing from those that stay and add
+    /// nothing to them: reloaded in any moment, crashed in any other.
+    #[test]
+    fn alerts_do_not_depend_on_reloads(acts in acts(false).prop_shuffle(), events in events()) {
+        let stays = group(&[MASS, PUBLISHED]);
+        let retitled = MASS.replace("title: Mass export", "title: Many exports");
+        let groups = [
+            stays.clone(),
+            group(&[EVERY, MASS, PUBLISHED]),
+            group(&[&retitled, PUBLISHED]),
+            group(&[PUBLISHED, EVERY, &retitled]),
+        ];
+        let store = MemoryStore::new();
+        live(&groups.iter().collect::<Vec<_>>(), &store, &acts, &events);
+        let numbers: Vec<usize> = acts.iter().map(|act| act.number).collect();
+        let mut found = stored(&store, &numbers);
+        let expected = expected(&stays, &acts);
+        // What else there is was made by the policy that came and went.
+        let query = AlertQuery { policy: Some("every".into()), ..AlertQuery::default() };
+        for listed in alerts::list(store.as_ref(), &tenant(), &query).unwrap().alerts {
+            found.remove(&listed.alert.id);
+        }
+        prop_assert_eq!(found, expected);
     }
 
     /// Activities that a detector can't digest are put aside, each once; a failure that does not
@@ -220,7 +264,7 @@ proptest! {
             .filter(|run| run[0].kind == "poison").map(<[Act]>::len).max().unwrap_or(0);
         prop_assume!(in_a_row < 3);
         let store = MemoryStore::new();
-        let worker = live(&group, &store, &acts, &events);
+        let worker = live(&[&group], &store, &acts, &events);
         let numbers: Vec<usize> = acts.iter().map(|act| act.number).collect();
         prop_assert_eq!(stored(&store, &numbers), expected(&sound, &acts));
         let dead: Vec<usize> = dead_letters(store.as_ref(), &tenant(), 1000).unwrap()
@@ -658,4 +702,118 @@ fn an_alert_continues_the_one_before() {
     // Minutes of the windows, newest first, and of the window each continues. The one of 00:40
     // continues that of 00:20, whose last activity was 20 minutes and some before: no.
     assert_eq!(told, [(100, None), (40, None), (20, Some(0)), (0, None)]);
+}
+
+/// Alerts by policy.
+fn counted(store: &MemoryStore) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for listed in alerts::list(store, &tenant(), &AlertQuery::default()).unwrap().alerts {
+        *counts.entry(listed.alert.policy).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn exports(numbers: std::ops::Range<usize>) -> Vec<Act> {
+    numbers
+        .map(|n| Act { number: n, ..Act::new(n as i64 * 10, "ana", "export", n as u8 % 5) })
+        .collect()
+}
+
+fn named(name: &str, texts: &[&str]) -> Group {
+    let group = group(texts);
+    Group::new(name, Arc::clone(group.detector()), group.policies().to_vec())
+}
+
+/// Groups are replaced over and over while the log grows: those that stay make the alerts of a run in
+/// which nothing was replaced, and none is made twice.
+#[test]
+fn a_storm_of_reloads_loses_nothing() {
+    let store = MemoryStore::new();
+    let retitled = MASS.replace("title: Mass export", "title: Many exports");
+    let configurations = [
+        vec![named("mass", &[MASS]), named("published", &[PUBLISHED])],
+        vec![named("mass", &[&retitled]), named("published", &[PUBLISHED])],
+        vec![named("mass", &[MASS]), named("published", &[EVERY, PUBLISHED])],
+        vec![named("mass", &[MASS]), named("other", &[EVERY]), named("published", &[PUBLISHED])],
+    ];
+    let acts: Vec<Act> = (0..400)
+        .map(|n| {
+            let kind = if n % 7 == 0 { "publish" } else { "export" };
+            Act { number: n, ..Act::new(n as i64 * 30, "ana", kind, n as u8 % 5) }
+        })
+        .collect();
+    let options = EvaluatorOptions { batch_rows: 3, ..quick() };
+    let evaluator =
+        Evaluator::start(Arc::clone(&store) as _, tenant(), configurations[0].clone(), options)
+            .unwrap();
+    for (turn, part) in acts.chunks(4).enumerate() {
+        store.append(batch(part));
+        evaluator.wake();
+        let next = configurations[(turn * 7 + 1) % configurations.len()].clone();
+        evaluator.replace(next, &Arc::default()).unwrap();
+        if turn % 10 == 0 {
+            assert!(evaluator.wait_replaced(LONG));
+        }
+    }
+    evaluator.replace(configurations[0].clone(), &Arc::default()).unwrap();
+    assert!(evaluator.wait_replaced(LONG));
+    assert!(evaluator.wait_caught_up(LONG));
+    let status = evaluator.stop();
+    assert_eq!(status.iter().map(|s| s.group.as_str()).collect::<Vec<_>>(), ["mass", "published"]);
+    assert!(status.iter().all(|s| s.trouble.is_none() && s.activities == 400), "{status:?}");
+    let numbers: Vec<usize> = (0..400).collect();
+    let mut all = expected(&configurations[0][0], &acts);
+    all.extend(expected(&configurations[0][1], &acts));
+    let query = AlertQuery { policy: Some("every".into()), ..AlertQuery::default() };
+    let mut found = stored(&store, &numbers);
+    for listed in alerts::list(store.as_ref(), &tenant(), &query).unwrap().alerts {
+        found.remove(&listed.alert.id);
+    }
+    assert_eq!(found, all);
+}
+
+/// A policy that was taken out and comes back begins anew: what it had counted before says nothing
+/// any more, whether it was swept by then or is still in memory.
+#[test]
+fn a_policy_that_comes_back_begins_without_state() {
+    let store = MemoryStore::new();
+    let both = vec![named("all", &[MASS, PUBLISHED])];
+    let without = vec![named("all", &[PUBLISHED])];
+    store.append(batch(&exports(0..2)));
+    let evaluator =
+        Evaluator::start(Arc::clone(&store) as _, tenant(), both.clone(), quick()).unwrap();
+    assert!(evaluator.wait_caught_up(LONG));
+    for groups in [without, both] {
+        evaluator.replace(groups, &Arc::default()).unwrap();
+        assert!(evaluator.wait_replaced(LONG));
+    }
+    store.append(batch(&exports(2..4)));
+    assert!(evaluator.wait_caught_up(LONG));
+    assert_eq!(counted(&store), BTreeMap::new(), "two before and two after are not three");
+    store.append(batch(&exports(4..5)));
+    assert!(evaluator.wait_caught_up(LONG));
+    assert_eq!(counted(&store), BTreeMap::from([("mass".to_owned(), 1)]));
+    evaluator.stop();
+}
+
+/// A broken detector may be mended by another configuration, at once.
+#[test]
+fn a_quarantine_ends_with_the_repair() {
+    let store = MemoryStore::new();
+    let sound = group(&[MASS]);
+    let retitled = MASS.replace("title: Mass export", "title: Many exports");
+    let (ailing, broken) = fragile(&group(&[&retitled]), 0);
+    broken.store(true, Ordering::Relaxed);
+    store.append(batch(&exports(0..9)));
+    let options =
+        EvaluatorOptions { pause: Duration::from_secs(600), longest_pause: LONG * 60, ..quick() };
+    let evaluator =
+        Evaluator::start(Arc::clone(&store) as _, tenant(), vec![ailing], options).unwrap();
+    wait_until("the group is in quarantine", || evaluator.status()[0].quarantined_since.is_some());
+    evaluator.replace(vec![sound], &Arc::default()).unwrap();
+    assert!(evaluator.wait_replaced(LONG));
+    assert!(evaluator.wait_caught_up(LONG));
+    let status = evaluator.stop().remove(0);
+    assert_eq!((status.trouble, status.activities), (None, 9));
+    assert_eq!(counted(&store)["mass"], 1);
 }

@@ -3,6 +3,7 @@
 //! It is not a thread and knows no clock but for the age of what it has gathered: who calls
 //! [`Worker::turn`] and [`Worker::checkpoint`] decides when.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(super) struct Worker {
     failures: u32,
     /// What the state of policies begins with that are no more.
     leaving: Vec<Prefix>,
+    /// What the state of policies begins with that was taken over from candidates.
+    adopted: HashSet<Prefix>,
 }
 
 #[derive(Default)]
@@ -112,6 +115,7 @@ impl Worker {
             gathered: Gathered::default(),
             failures: 0,
             leaving: Vec::new(),
+            adopted: HashSet::new(),
         };
         Ok(worker)
     }
@@ -158,7 +162,8 @@ impl Worker {
         let before = last_generation(store.as_ref(), &self.tenant, name)?;
         let generation = Generation::of(&self.group, self.offset.next, super::now());
         if let Some(before) = &before {
-            for (prefix, mark) in self.group.prefixes().iter().zip(&generation.marks) {
+            let marks = self.group.prefixes().iter().zip(&generation.marks);
+            for (prefix, mark) in marks.filter(|(prefix, _)| !self.adopted.contains(*prefix)) {
                 if !before.knows(mark) {
                     while self.delete_state(prefix)? > 0 {}
                 }
@@ -183,12 +188,61 @@ impl Worker {
         self.store.commit(&self.tenant, commit)?;
         self.offset = next;
         self.kept = Some(bytes);
+        self.adopted.clear();
         Ok(())
     }
 
     /// The group that it evaluates.
     pub(super) fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// Copies what a candidate has counted to where the group keeps it that this one is to become,
+    /// as long as both are at the same activity. Nobody else may write there.
+    pub(super) fn adopt(&mut self, candidate: &Group, group: &Group) -> Result<(), DetectError> {
+        let theirs = stored_offset(self.store.as_ref(), &self.tenant, candidate.name())?;
+        if theirs != Some(self.offset.next) {
+            return Ok(());
+        }
+        for from in candidate.prefixes() {
+            let Some(to) = group.twin(from) else { continue };
+            if self.group.prefixes().contains(&to) {
+                continue;
+            }
+            while self.delete_state(&to)? > 0 {}
+            let mut after: Option<Vec<u8>> = None;
+            while let Some(last) = self.copy_state(from, &to, after.as_deref())? {
+                after = Some(last);
+            }
+            self.adopted.insert(to);
+        }
+        Ok(())
+    }
+
+    /// Copies some keys of state, those after `after`. Returns the last of them.
+    fn copy_state(
+        &self,
+        from: &Prefix,
+        to: &Prefix,
+        after: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut range = ScanRange::prefix(from.as_slice());
+        if let Some(after) = after {
+            range = range.from([after, &[0]].concat());
+        }
+        let mut commit = Commit::new();
+        let mut last = None;
+        self.store.scan(&self.tenant, Table::State, &range, false, &mut |key, value| {
+            let rest = key.get(from.len()..).unwrap_or_default();
+            let taken = std::mem::take(&mut commit);
+            commit = taken.put(Table::State, [to.as_slice(), rest].concat(), value);
+            last = Some(key.to_vec());
+            commit.writes.len() < SWEPT_AT_ONCE
+        })?;
+        if last.is_some() {
+            self.store.commit(&self.tenant, commit)?;
+        }
+        Ok(last)
     }
 
     /// Goes on with another configuration of the group. Everything gathered must have been written.
@@ -233,6 +287,11 @@ impl Worker {
 
     /// Reads and evaluates the next batch, of at most `rows` activities.
     pub(super) fn turn(&mut self, rows: usize) -> Result<Turn, DetectError> {
+        self.turn_until(rows, u64::MAX)
+    }
+
+    /// The same, with nothing from the activity `until` on.
+    pub(super) fn turn_until(&mut self, rows: usize, until: u64) -> Result<Turn, DetectError> {
         self.announce()?;
         let range = self.store.log_range(&self.tenant);
         if self.offset.next >= range.end {
@@ -247,12 +306,14 @@ impl Worker {
         self.pass_over(first);
         let start = self.offset.next.max(first) - first;
         let start = usize::try_from(start).unwrap_or(usize::MAX);
-        let end = start.saturating_add(rows.max(1)).min(block.batch.len());
+        let most = usize::try_from(until.saturating_sub(first)).unwrap_or(usize::MAX);
+        let most = most.min(block.batch.len());
+        let end = start.saturating_add(rows.max(1)).min(most);
         if start >= end {
             return Ok(Turn::Idle);
         }
         // A last piece that is small is taken along; it costs less than a batch of its own.
-        let end = if block.batch.len() - end < rows / 4 { block.batch.len() } else { end };
+        let end = if most - end < rows / 4 { most } else { end };
         let (reached, stop) = match self.evaluate_twice(&block.batch, first, start..end) {
             Ok(()) => {
                 self.failures = 0;
@@ -417,9 +478,13 @@ impl Worker {
         let mut commit = Commit::new().expect(Table::Offset, key.clone(), self.kept.clone());
         commit = self.states.write(commit);
         let mut noticed = Vec::new();
-        for alert in self.gathered.alerts.values() {
-            let quiet = self.quiet(&alert.policy);
-            match alerts::write(self.store.as_ref(), &self.tenant, &mut commit, alert, quiet)? {
+        let mut writer = alerts::Writer::new(self.store.as_ref(), &self.tenant);
+        let mut parts: Vec<&Alert> = self.gathered.alerts.values().collect();
+        // The worst are the last to be held back.
+        parts.sort_by_key(|part| (Reverse(part.severity), part.first));
+        for alert in parts {
+            let (quiet, limit) = self.rules(&alert.policy);
+            match writer.write(&mut commit, alert, quiet, limit)? {
                 Some(New::Behavior) => noticed.push(alert),
                 Some(New::Crossed) => next.alerts += 1,
                 Some(New::Alert) => {
@@ -432,6 +497,12 @@ impl Worker {
                 None => {}
             }
         }
+        commit = writer.finish(commit)?;
+        if self.group.is_shadow() {
+            // The log is what was done, and what is in force made of it.
+            noticed.clear();
+        }
+        noticed.sort_by(|a, b| a.id.cmp(&b.id));
         let behaviors = behavior::block(self.store.as_ref(), &self.tenant, &noticed)?;
         let grown = behaviors.is_some();
         commit.append.extend(behaviors);
@@ -448,8 +519,12 @@ impl Worker {
         Ok(grown)
     }
 
-    fn quiet(&self, policy: &str) -> i64 {
-        self.group.policies().iter().find(|p| p.name == policy).map_or(0, |p| p.quiet)
+    /// Quiet time and daily limit of a policy.
+    fn rules(&self, policy: &str) -> (i64, u64) {
+        let policy = self.group.policies().iter().find(|p| p.name == policy);
+        policy.map_or((0, alerts::DAILY_LIMIT), |policy| {
+            (policy.quiet, policy.daily_limit.unwrap_or(alerts::DAILY_LIMIT))
+        })
     }
 
     /// Deletes the state of policies and of versions of the detector that are no more.
