@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use casbah_lifecycle::Lifecycle;
 use casbah_model::detector::Detector as _;
 use casbah_model::{Batch, BatchBuilder, Finding, StateKey};
-use casbah_plugin::Native;
+use casbah_plugin::{Native, Trial, trial};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -73,23 +73,11 @@ type States = BTreeMap<StateKey, Vec<u8>>;
 
 /// Runs batches through the detector as the host does, keeping its state.
 fn run(settings: &serde_json::Value, batches: &[&[Made]]) -> (Vec<Finding>, States) {
-    let detector = Native::<Lifecycle>::configure(&[settings.to_string()]).unwrap();
-    let mut states = States::new();
-    let mut findings = Vec::new();
+    let mut trial = Trial::<Lifecycle>::configure(&[settings.to_string()]).unwrap();
     for rows in batches {
-        let (keys, outcome) = detector
-            .evaluate(&batch(rows), &mut |keys| {
-                let distinct: BTreeSet<_> = keys.iter().collect();
-                assert_eq!(distinct.len(), keys.len(), "a key is asked for twice");
-                keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
-            })
-            .unwrap();
-        for (place, value) in outcome.changes {
-            states.insert(keys[place as usize].clone(), value);
-        }
-        findings.extend(outcome.findings);
+        trial.feed(&batch(rows)).unwrap();
     }
-    (findings, states)
+    (trial.findings, trial.states)
 }
 
 fn settings() -> serde_json::Value {
@@ -100,15 +88,8 @@ fn settings() -> serde_json::Value {
 type Alerts = BTreeMap<(Vec<(String, String)>, i64), BTreeSet<(i64, u64)>>;
 
 fn joined(findings: &[Finding]) -> Alerts {
-    let mut alerts = Alerts::new();
-    for finding in findings {
-        let evidence = alerts.entry((finding.group.clone(), finding.start)).or_default();
-        for one in &finding.evidence {
-            assert!(evidence.insert((one.time, one.sequence)), "{one:?} comes twice");
-            assert!(finding.first <= one.time && one.time <= finding.last);
-        }
-    }
-    alerts
+    let alerts = trial::alerts(findings).unwrap().into_iter();
+    alerts.map(|((_, group, start), alert)| ((group, start), alert.evidence)).collect()
 }
 
 /// Times of the activities that are found, in hours after the start.

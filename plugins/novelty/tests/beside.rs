@@ -9,10 +9,8 @@
 
 mod support;
 
-use casbah_model::StateKey;
-use casbah_model::detector::Detector as _;
 use casbah_novelty::Novelty;
-use casbah_plugin::Native;
+use casbah_plugin::Trial;
 use support::{DAY, MONDAY, Row, arrived, batch, row, settings};
 
 /// Policies of all modes, in an order in which each comes before another kind.
@@ -45,24 +43,16 @@ type Became = (Vec<(String, Vec<u8>)>, Vec<String>);
 /// States by policy and key, and findings without the number of their policy.
 fn evaluated(policies: &[&str]) -> Vec<Became> {
     let all: Vec<String> = policies.iter().map(|policy| settings(policy)).collect();
-    let detector = Native::<Novelty>::configure(&all).unwrap();
-    let mut states = std::collections::BTreeMap::<StateKey, Vec<u8>>::new();
-    let mut of = vec![(Vec::new(), Vec::new()); policies.len()];
+    let mut trial = Trial::<Novelty>::configure(&all).unwrap();
     for part in rows().chunks(97) {
-        let known = states.clone();
-        let mut load = |keys: &[StateKey]| {
-            keys.iter().map(|key| known.get(key).cloned().unwrap_or_default()).collect()
-        };
-        let (keys, outcome) = detector.evaluate(&batch(part), &mut load).unwrap();
-        for (place, bytes) in outcome.changes {
-            states.insert(keys[place as usize].clone(), bytes);
-        }
-        for mut finding in outcome.findings {
-            let policy = std::mem::take(&mut finding.policy);
-            of[policy as usize].1.push(format!("{finding:?}"));
-        }
+        trial.feed(&batch(part)).unwrap();
     }
-    for (key, bytes) in states {
+    let mut of = vec![(Vec::new(), Vec::new()); policies.len()];
+    for mut finding in trial.findings {
+        let policy = std::mem::take(&mut finding.policy);
+        of[policy as usize].1.push(format!("{finding:?}"));
+    }
+    for (key, bytes) in trial.states {
         of[key.policy as usize].0.push((key.key, bytes));
     }
     of

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use casbah_model::detector::Detector as _;
 use casbah_model::{Batch, BatchBuilder, Finding, Severity, StateKey};
-use casbah_plugin::Native;
+use casbah_plugin::{Native, Trial, trial};
 use casbah_reputation::Reputation;
 use proptest::prelude::*;
 use serde_json::json;
@@ -75,23 +75,11 @@ type States = BTreeMap<StateKey, Vec<u8>>;
 
 /// Runs batches through the detector as the host does, keeping its state.
 fn run(settings: &serde_json::Value, batches: &[&[Made]]) -> (Vec<Finding>, States) {
-    let detector = Native::<Reputation>::configure(&[settings.to_string()]).unwrap();
-    let mut states = States::new();
-    let mut findings = Vec::new();
+    let mut trial = Trial::<Reputation>::configure(&[settings.to_string()]).unwrap();
     for activities in batches {
-        let (keys, outcome) = detector
-            .evaluate(&batch(activities), &mut |keys| {
-                let distinct: BTreeSet<_> = keys.iter().collect();
-                assert_eq!(distinct.len(), keys.len(), "a key is asked for twice");
-                keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
-            })
-            .unwrap();
-        for (place, value) in outcome.changes {
-            states.insert(keys[place as usize].clone(), value);
-        }
-        findings.extend(outcome.findings);
+        trial.feed(&batch(activities)).unwrap();
     }
-    (findings, states)
+    (trial.findings, trial.states)
 }
 
 fn settings() -> serde_json::Value {
@@ -108,17 +96,9 @@ fn settings() -> serde_json::Value {
 type Alerts = BTreeMap<(Vec<(String, String)>, i64), (BTreeSet<(i64, u64)>, bool)>;
 
 fn joined(findings: &[Finding]) -> Alerts {
-    let mut alerts = Alerts::new();
-    for finding in findings {
-        let key = (finding.group.clone(), finding.start);
-        let (evidence, behavior) = alerts.entry(key).or_insert((BTreeSet::new(), true));
-        *behavior &= finding.behavior;
-        for one in &finding.evidence {
-            assert!(evidence.insert((one.time, one.sequence)), "{one:?} comes twice");
-            assert!(finding.first <= one.time && one.time <= finding.last);
-        }
-    }
-    alerts
+    let alerts = trial::alerts(findings).unwrap().into_iter();
+    let told = |alert: trial::Alert| (alert.evidence, alert.behavior);
+    alerts.map(|((_, group, start), alert)| ((group, start), told(alert))).collect()
 }
 
 fn count(activities: &[Made]) -> usize {

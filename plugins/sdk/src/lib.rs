@@ -24,6 +24,7 @@ pub mod record;
 pub mod rows;
 pub mod scan;
 pub mod state;
+pub mod trial;
 
 pub use casbah_model as model;
 pub use casbah_model::adapter::{
@@ -39,6 +40,7 @@ pub use fold::{Fold, Folding, Found, Policy};
 pub use native::{Native, NativeAdapter};
 pub use row::Row;
 pub use serde_json::json;
+pub use trial::Trial;
 
 /// A detector in its general form: it sees a batch, asks for state by key, and answers.
 ///

@@ -3,11 +3,11 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "every test file uses its own part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 
-use casbah_model::detector::Detector as _;
-use casbah_model::{Finding, StateKey};
+use casbah_model::Finding;
 use casbah_novelty::Novelty;
-use casbah_plugin::{Batch, BatchBuilder, Native};
+use casbah_plugin::{Batch, BatchBuilder, Trial};
 
 pub(crate) const DAY: i64 = 86_400_000;
 /// Monday, 5 January 2026, 00:00 UTC.
@@ -50,10 +50,20 @@ pub(crate) fn batch(rows: &[Row]) -> Batch {
 }
 
 /// A detector with its state.
-pub(crate) struct Run {
-    detector: Native<Novelty>,
-    pub(crate) states: BTreeMap<StateKey, Vec<u8>>,
-    pub(crate) findings: Vec<Finding>,
+pub(crate) struct Run(Trial<Novelty>);
+
+impl Deref for Run {
+    type Target = Trial<Novelty>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Run {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 pub(crate) fn settings(more: &str) -> String {
@@ -62,9 +72,8 @@ pub(crate) fn settings(more: &str) -> String {
 
 impl Run {
     pub(crate) fn new(more: &str) -> Self {
-        let detector =
-            Native::configure(&[settings(more)]).unwrap_or_else(|problems| panic!("{problems:?}"));
-        Self { detector, states: BTreeMap::new(), findings: Vec::new() }
+        let trial = Trial::configure(&[settings(more)]);
+        Self(trial.unwrap_or_else(|problems| panic!("{problems:?}")))
     }
 
     pub(crate) fn feed(&mut self, rows: &[Row]) {
@@ -76,17 +85,7 @@ impl Run {
     }
 
     pub(crate) fn try_feed_batch(&mut self, batch: &Batch) -> Result<(), String> {
-        let states = &self.states;
-        let mut load = |keys: &[StateKey]| {
-            keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
-        };
-        let (keys, outcome) =
-            self.detector.evaluate(batch, &mut load).map_err(|error| error.to_string())?;
-        for (place, bytes) in outcome.changes {
-            self.states.insert(keys[place as usize].clone(), bytes);
-        }
-        self.findings.extend(outcome.findings);
-        Ok(())
+        self.0.feed(batch).map_err(|error| error.to_string())
     }
 
     /// What alerts there are: group, start, score, behavior, and the times of their activities.
