@@ -32,7 +32,12 @@ fn main() -> Result<()> {
         componentize(&modules, &crates, names, &out)?;
         list_plugins(&mut code, list, names)?;
     }
-    list_policies(&mut code, &root.join("policies"))?;
+    let policies = root.join("policies");
+    list_files(&mut code, "POLICIES", "The built-in policies", &policies, &[".yaml"])?;
+    let templates = policies.join("templates");
+    list_files(&mut code, "TEMPLATES", "Policies to begin with", &templates, &[".yaml"])?;
+    let lists = templates.join("lists");
+    list_files(&mut code, "LISTS", "Lists that templates name", &lists, &[".txt", ".csv"])?;
     if env::var_os("CARGO_FEATURE_HOSTILE").is_some() {
         hostile(&root, &out, &mut code)?;
     }
@@ -85,14 +90,24 @@ fn list_plugins(code: &mut String, list: &str, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn list_policies(code: &mut String, folder: &Path) -> Result<()> {
-    let mut files: Vec<_> = fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+/// Lists the files of a folder with these endings; a folder that is not there has none.
+fn list_files(
+    code: &mut String,
+    list: &str,
+    what: &str,
+    folder: &Path,
+    endings: &[&str],
+) -> Result<()> {
+    let mut files: Vec<_> = match fs::read_dir(folder) {
+        Ok(entries) => entries.collect::<Result<_, _>>()?,
+        Err(_) => Vec::new(),
+    };
     files.sort_by_key(fs::DirEntry::file_name);
-    writeln!(code, "/// The built-in policies, by name of their file.")?;
-    writeln!(code, "pub const POLICIES: &[BuiltInPolicy] = &[")?;
+    writeln!(code, "/// {what}, by name of their file.")?;
+    writeln!(code, "pub const {list}: &[BuiltInPolicy] = &[")?;
     for file in files {
         let name = file.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".yaml") {
+        if endings.iter().any(|ending| name.ends_with(ending)) {
             let path = file.path();
             writeln!(
                 code,

@@ -20,7 +20,7 @@ use crate::folder;
 use crate::group::{ConfigureError, Detectors, Group};
 use crate::lists::Lists;
 use crate::policy_test::PolicyTest;
-use crate::yaml::{self, Node, Wrong};
+use crate::yaml::{self, Node, Span, Wrong};
 
 mod alerting;
 mod draft;
@@ -31,6 +31,7 @@ mod severity;
 
 use draft::{Context, Draft};
 pub(crate) use fields::Fields;
+pub(crate) use keys::HOST_MADE;
 
 pub use crate::folder::read_policies as read_folder;
 pub use alerting::Templates;
@@ -450,12 +451,6 @@ fn setting_problem(
     filled: &[(String, String)],
     problem: &Problem,
 ) -> PolicyProblem {
-    let mut pointer = problem.pointer.clone();
-    match pointer.split('/').nth(1) {
-        Some("group" | "quiet") => pointer.insert_str(0, "/alert"),
-        Some("severities") => pointer = severity::pointer(document, &pointer),
-        _ => {}
-    }
     let (mut message, hint) = match problem.message.split_once("\nhint: ") {
         Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
         None => (problem.message.clone(), None),
@@ -469,6 +464,23 @@ fn setting_problem(
     if let Some((_, list)) = filled.iter().find(|(at, _)| inside(at)) {
         message.push_str(&format!(" (filled in from the list `{list}`)"));
     }
-    let span = document.find(&pointer);
+    let span = place(document, &problem.pointer);
     PolicyProblem::at(PolicyProblemKind::Setting, file, text, Wrong { span, message, hint })
+}
+
+/// The place in a file of what a JSON pointer into the detector's settings leads to.
+fn place(document: &Node, pointer: &str) -> Span {
+    match pointer.split('/').nth(1) {
+        Some("group" | "quiet") => document.find(&format!("/alert{pointer}")),
+        Some("severities") => document.find(&severity::pointer(document, pointer)),
+        _ => document.find(pointer),
+    }
+}
+
+/// The place in a policy's file of what a JSON pointer into its settings leads to.
+pub(crate) fn place_of_setting(policy: &PolicyFile, pointer: &str) -> Span {
+    match yaml::parse(policy.source.as_bytes()) {
+        Ok((_, document)) => place(&document, pointer),
+        Err(_) => Span::default(),
+    }
 }

@@ -12,17 +12,27 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use casbah_model::detector::Detector;
-use casbah_model::{Alert, Batch, Severity, TenantName, time};
+use casbah_model::{Alert, Batch, TenantName, time};
 
-use crate::group::Group;
+use crate::cores;
+use crate::group::{Detectors, Group};
 use crate::offline::Offline;
-use crate::policy::{Fields, PolicyFile, PolicyProblemKind};
+use crate::policy::{self, Fields, PolicyErrors, PolicyFile, PolicyProblemKind, PolicySet};
 use crate::suggest::shown;
 use crate::yaml::{Node, Value};
 
+mod expect;
+mod facts;
 mod given;
 
+use expect::{Expected, group_text};
 use given::{Activity, Given};
+
+pub(crate) use facts::{ADDRESS_SHORT, address_columns};
+
+/// The keys of a test.
+const TEST_KEYS: &[&str] =
+    &["name", "directory", "addresses", "given", "shuffle", "expect", "silent"];
 
 /// How many shuffled orders of arrival a test with `shuffle: true` runs through.
 const SHUFFLES: u64 = 5;
@@ -38,22 +48,6 @@ pub struct PolicyTest {
     pub shuffle: bool,
     given: Given,
     expect: Expected,
-}
-
-/// The alerts that are expected.
-#[derive(Clone, Debug, PartialEq)]
-enum Expected {
-    Count(usize),
-    Alerts(Vec<ExpectedAlert>),
-}
-
-/// An alert that is expected, as far as it is said.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct ExpectedAlert {
-    group: Vec<(String, String)>,
-    count: Option<u64>,
-    severity: Option<Severity>,
-    summary: Option<String>,
 }
 
 /// How a test of a policy went.
@@ -109,7 +103,33 @@ pub fn run_tests(policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Vec<
         .collect()
 }
 
+/// Runs the tests of all policies on all cores, each policy with a detector of its own.
+///
+/// # Errors
+/// Per policy: when its detector could not be configured for it.
+pub fn run_all(
+    set: &PolicySet,
+    detectors: &dyn Detectors,
+) -> Vec<(Arc<PolicyFile>, Result<Vec<TestResult>, PolicyErrors>)> {
+    cores::map(set.policies(), 1, |policy| {
+        let results = match policy.tests.is_empty() {
+            true => Ok(Vec::new()),
+            false => policy::group(&policy.detector, vec![Arc::clone(policy)], detectors)
+                .map(|alone| run_tests(policy, alone.detector())),
+        };
+        (Arc::clone(policy), results)
+    })
+}
+
 impl PolicyTest {
+    /// Whether it notices that this detector, configured otherwise than the policy says, is not the
+    /// right one. Activities arrive as one batch.
+    pub(crate) fn notices(&self, policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> bool {
+        let given = self.given.activities();
+        let whole = [given.iter().collect()];
+        self.run_once(policy, detector, &whole, "as one batch").is_err()
+    }
+
     fn run(&self, policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Result<(), String> {
         let given = self.given.activities();
         let all: Vec<&Activity> = given.iter().collect();
@@ -140,7 +160,12 @@ impl PolicyTest {
             let batch: Batch = given::batch(batch);
             offline.feed(&batch).map_err(|error| error.to_string())?;
         }
-        let alerts = offline.alerts();
+        let mut alerts = offline.alerts();
+        for alert in &mut alerts {
+            alert.title = policy.title_of(alert);
+            alert.description = policy.description_of(alert);
+            alert.respond.clone_from(&policy.respond);
+        }
         self.expect.compare(&alerts).map_err(|difference| {
             format!("{difference}\nactivities arrived {how}; alerts:\n{}", listing(&alerts))
         })
@@ -180,7 +205,7 @@ impl PolicyTest {
         if !fields.is_map(item, "a test") {
             return None;
         }
-        fields.only(item, &["name", "given", "expect", "shuffle"], "a test");
+        fields.only(item, TEST_KEYS, "a test");
         let name = fields.required_text(item, "name");
         let shuffle = fields.flag(item, "shuffle").unwrap_or(false);
         let given = given::read(item, app, fields);
@@ -204,147 +229,6 @@ fn app(document: &Node) -> Option<String> {
             }),
             _ => None,
         })
-}
-
-impl Expected {
-    fn read(test: &Node, fields: &mut Fields) -> Option<Self> {
-        let Some(entry) = test.get("expect") else {
-            fields.wrong_kind(
-                PolicyProblemKind::Key,
-                test.span,
-                "`expect` is missing".to_owned(),
-                "add `expect: {alerts: 1}`".to_owned(),
-            );
-            return None;
-        };
-        let expect = &entry.value;
-        if !fields.is_map(expect, "`expect`") {
-            return None;
-        }
-        fields.only(expect, &["alerts"], "`expect`");
-        let Some(alerts) = expect.get("alerts") else {
-            fields.wrong(
-                entry.span,
-                "`expect` says nothing".to_owned(),
-                "write `expect: {alerts: 1}`, or a list of alerts".to_owned(),
-            );
-            return None;
-        };
-        match &alerts.value.value {
-            Value::List(items) => items
-                .iter()
-                .map(|item| ExpectedAlert::read(item, fields))
-                .collect::<Option<_>>()
-                .map(Self::Alerts),
-            Value::Integer(count) if *count >= 0 => Some(Self::Count(*count as usize)),
-            other => {
-                fields.wrong(
-                    alerts.value.span,
-                    format!(
-                        "`alerts` must be a number or a list of alerts, this is {}",
-                        other.what()
-                    ),
-                    "write `alerts: 1` or `alerts: [{group: {actor: ana@example.com}, count: 30}]`"
-                        .to_owned(),
-                );
-                None
-            }
-        }
-    }
-
-    fn compare(&self, alerts: &[Alert]) -> Result<(), String> {
-        let (count, wanted): (usize, &[ExpectedAlert]) = match self {
-            Self::Count(count) => (*count, &[]),
-            Self::Alerts(wanted) => (wanted.len(), wanted),
-        };
-        if alerts.len() != count {
-            return Err(format!("expected {}, got {}", alerts_of(count), alerts.len()));
-        }
-        let mut left: Vec<&Alert> = alerts.iter().collect();
-        for (index, expected) in wanted.iter().enumerate() {
-            let found = left.iter().position(|alert| expected.fits(alert));
-            match found {
-                Some(place) => {
-                    left.remove(place);
-                }
-                None => {
-                    return Err(format!("no alert fits expected alert {}: {expected}", index + 1));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn alerts_of(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "alert" } else { "alerts" })
-}
-
-impl ExpectedAlert {
-    fn read(item: &Node, fields: &mut Fields) -> Option<Self> {
-        if !fields.is_map(item, "an expected alert") {
-            return None;
-        }
-        fields.only(item, &["group", "count", "severity", "summary"], "an expected alert");
-        let mut expected = Self {
-            count: fields.integer(item, "count", 0..=i64::MAX).map(|count| count as u64),
-            summary: fields.text(item, "summary"),
-            ..Self::default()
-        };
-        if let Some(severity) = fields.text(item, "severity") {
-            expected.severity = severity.parse().ok();
-            if expected.severity.is_none() {
-                fields.wrong(
-                    item.get("severity").map(|e| e.value.span).unwrap_or_default(),
-                    format!("`{}` is not a severity", shown(&severity)),
-                    crate::suggest::hint(
-                        &severity,
-                        Severity::ALL.map(Severity::name),
-                        "severities",
-                    ),
-                );
-            }
-        }
-        if let Some(group) = item.get("group")
-            && fields.is_map(&group.value, "`group`")
-            && let Value::Map(entries) = &group.value.value
-        {
-            for entry in entries {
-                if let Some(value) = fields.text(&group.value, &entry.key) {
-                    expected.group.push((entry.key.clone(), value));
-                }
-            }
-        }
-        Some(expected)
-    }
-
-    fn fits(&self, alert: &Alert) -> bool {
-        self.group.iter().all(|pair| alert.group.contains(pair))
-            && self.count.is_none_or(|count| alert.count == count)
-            && self.severity.is_none_or(|severity| alert.severity == severity)
-            && self.summary.as_ref().is_none_or(|part| alert.summary.contains(part))
-    }
-}
-
-impl fmt::Display for ExpectedAlert {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        if !self.group.is_empty() {
-            parts.push(group_text(&self.group));
-        }
-        parts.extend(self.severity.map(|severity| format!("severity {severity}")));
-        parts.extend(self.count.map(|count| format!("count {count}")));
-        parts.extend(self.summary.as_ref().map(|part| format!("summary with `{}`", shown(part))));
-        f.write_str(&parts.join(", "))
-    }
-}
-
-fn group_text(group: &[(String, String)]) -> String {
-    group
-        .iter()
-        .map(|(column, value)| format!("{} {}", shown(column), shown(value)))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 fn listing(alerts: &[Alert]) -> String {

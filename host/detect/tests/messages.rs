@@ -224,8 +224,8 @@ severity: low
 when: [{field: kind, is: export}]
 repaet: {count: 3, within: 5m}
 group: [actor]
-respond: [notify]
-"), @r#"
+frobnicate: [notify]
+"), @r"
     error: `repaet` is not a key of a policy
      --> p.yaml:5:1
       |
@@ -240,13 +240,13 @@ respond: [notify]
       | ^^^^^
     hint: write `alert: {group: …}`
 
-    error: `respond` is not a key of a policy
+    error: `frobnicate` is not a key of a policy
      --> p.yaml:7:1
       |
-    7 | respond: [notify]
-      | ^^^^^^^
-    hint: the keys of a policy with detector `activity` are `policy`, `title`, `description`, `severity`, `detector`, `category`, `mitre`, `references`, `enabled`, `alert`, `tests`, `repeat`, `when`
-    "#);
+    7 | frobnicate: [notify]
+      | ^^^^^^^^^^
+    hint: the keys of a policy with detector `activity` are `policy`, `title`, `description`, `severity`, `detector`, `category`, `mitre`, `references`, `enabled`, `alert`, `respond`, `tests`, `absence`, `repeat`, `sequence`, `unless`, `when`
+    ");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn tests_that_are_not_well_formed() {
     given:
       - {{knd: export, actr: ana, time: noon, anonymous: 1, amount: many, fields: [a], objects: {{}}}}
       - {{repeat: 0, every: soon, at: today, after: 5m, object: 7, frob: 1}}
-      - {{objects: [{{rloe: object}}], fields: {{a: [1]}}}}
+      - {{objects: [{{rloe: object}}], fields: {{a: [[1]]}}}}
     expect: {{alerts: [{{cuont: 1, severity: bad, group: ana}}], finding: 1}}
   - name: one
     given: []
@@ -357,15 +357,15 @@ fn tests_that_are_not_well_formed() {
     error: `rloe` is not a key of an object
       --> p.yaml:10:21
        |
-    10 |       - {objects: [{rloe: object}], fields: {a: [1]}}
+    10 |       - {objects: [{rloe: object}], fields: {a: [[1]]}}
        |                     ^^^^
     hint: did you mean `role`?
 
     error: field `a` must be a text
-      --> p.yaml:10:49
+      --> p.yaml:10:50
        |
-    10 |       - {objects: [{rloe: object}], fields: {a: [1]}}
-       |                                                 ^
+    10 |       - {objects: [{rloe: object}], fields: {a: [[1]]}}
+       |                                                  ^
     hint: write it as the adapter does: what is not a text is JSON in quotes
 
     error: `cuont` is not a key of an expected alert
@@ -393,7 +393,7 @@ fn tests_that_are_not_well_formed() {
        |
     11 |     expect: {alerts: [{cuont: 1, severity: bad, group: ana}], finding: 1}
        |                                                               ^^^^^^^
-    hint: the keys of `expect` are `alerts`
+    hint: the keys of `expect` are `alerts`, `more`
 
     error: `given` is missing
       --> p.yaml:15:5
@@ -716,7 +716,7 @@ tests:
         NativeDetectors.configure("activity", std::slice::from_ref(&policy.settings_json)).unwrap();
     let results: Vec<String> =
         run_tests(policy, &detector).iter().map(ToString::to_string).collect();
-    assert_snapshot!(results.join("\n\n"), @r#"
+    assert_snapshot!(results.join("\n\n"), @r"
     FAIL failing: none at all
      --> p.yaml:7
       expected 1 alert, got 0
@@ -732,12 +732,12 @@ tests:
 
     FAIL failing: another group
      --> p.yaml:15
-      no alert fits expected alert 1: actor bo@example.com, severity high, count 3, summary with `printed`
+      no alert fits expected alert 1: actor bo@example.com, severity high, count 3, summary with `printed`: its group is actor ana@example.com
       activities arrived as one batch; alerts:
         actor ana@example.com, severity low, count 3, 2026-01-05T10:00:00Z to 2026-01-05T10:00:02Z: Exported 3 times within 5 minutes (threshold 2)
 
     pass failing: passes
-    "#);
+    ");
 }
 
 proptest! {

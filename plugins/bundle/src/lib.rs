@@ -12,7 +12,7 @@ pub struct BuiltIn {
     pub bytes: &'static [u8],
 }
 
-/// A policy file that ships with the program.
+/// A policy file, or a list that one names, that ships with the program.
 #[derive(Clone, Copy, Debug)]
 pub struct BuiltInPolicy {
     /// Name of the file, e.g. `smartsheet-mass-export.yaml`.

@@ -19,8 +19,16 @@ pub(super) fn read(document: &Node, fields: &mut Fields) -> Option<Severity> {
         return None;
     };
     let Value::Map(entries) = &value.value else {
-        let text = fields.text(document, "severity")?;
-        return one(&text, value.span, fields);
+        if let Value::Text(_) = value.value {
+            let text = fields.text(document, "severity")?;
+            return one(&text, value.span, fields);
+        }
+        fields.wrong(
+            value.span,
+            format!("`severity` must be a severity, this is {}", value.value.what()),
+            "write `severity: high`, or `severity: {default: medium, high: [rows]}`".to_owned(),
+        );
+        return None;
     };
     for entry in entries.iter().filter(|entry| entry.key != DEFAULT) {
         let known = one(&entry.key, entry.span, fields).is_some();
@@ -72,6 +80,7 @@ fn by_weight(document: &Node) -> Vec<(Severity, &Entry)> {
     };
     let mut found: Vec<_> = entries
         .iter()
+        .filter(|entry| matches!(entry.value.value, Value::List(_)))
         .filter_map(|entry| Some((entry.key.parse::<Severity>().ok()?, entry)))
         .collect();
     found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));

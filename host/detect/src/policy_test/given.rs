@@ -4,6 +4,7 @@
 use casbah_model::vocabulary::{self, ColumnType};
 use casbah_model::{Batch, BatchBuilder, time};
 
+use super::facts::Facts;
 use crate::policy::{Fields, PolicyProblemKind};
 use crate::suggest::{self, shown};
 use crate::yaml::{Entry, Node, Span, Value};
@@ -27,7 +28,7 @@ pub(super) struct Activity {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Cell {
+pub(super) enum Cell {
     Text(String),
     Integer(i64),
     Number(f64),
@@ -68,6 +69,7 @@ pub(super) fn batch(activities: &[&Activity]) -> Batch {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Given {
     app: Option<String>,
+    facts: Facts,
     steps: Vec<Step>,
 }
 
@@ -87,7 +89,7 @@ impl Given {
     pub(super) fn activities(&self) -> Vec<Activity> {
         let mut activities = Vec::new();
         for step in &self.steps {
-            step.repeat(self.app.as_deref(), &mut activities);
+            step.repeat(self, &mut activities);
         }
         activities
     }
@@ -113,6 +115,7 @@ pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Optio
         return None;
     };
     let before = fields.wrongs.len();
+    let facts = Facts::read(test, fields);
     let mut clock = Clock { last: None };
     let mut total = 0;
     let mut steps = Vec::new();
@@ -120,7 +123,7 @@ pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Optio
         steps.extend(read_step(node, &mut clock, &mut total, fields));
     }
     let app = app.map(str::to_owned);
-    (fields.wrongs.len() == before).then_some(Given { app, steps })
+    (fields.wrongs.len() == before).then_some(Given { app, facts, steps })
 }
 
 /// Time of the last activity given.
@@ -158,7 +161,7 @@ fn read_step(
 }
 
 impl Step {
-    fn repeat(&self, app: Option<&str>, out: &mut Vec<Activity>) {
+    fn repeat(&self, given: &Given, out: &mut Vec<Activity>) {
         for n in 1..=self.repeat {
             let at = self.start.saturating_add(self.every.saturating_mul(n - 1));
             let number = n.to_string();
@@ -180,7 +183,7 @@ impl Step {
                     .map(|object| object.iter().map(|(k, v)| (k.clone(), fill(v))).collect())
                     .collect(),
             };
-            complete(&mut activity, self.objects.is_some(), at, app, out.len() + 1);
+            complete(&mut activity, self.objects.is_some(), at, given, out.len() + 1);
             out.push(activity);
         }
     }
@@ -209,14 +212,25 @@ fn start(step: &Node, clock: &Clock, every: i64, fields: &mut Fields) -> i64 {
             BEGIN
         });
     }
-    match (clock.last, fields.duration(step, "after")) {
+    match (clock.last, after(step, fields)) {
         (Some(last), Some(after)) => last.saturating_add(after),
         (Some(last), None) => last.saturating_add(every),
         (None, after) => BEGIN.saturating_add(after.unwrap_or(0)),
     }
 }
 
-fn entries(node: &Node) -> &[Entry] {
+/// A jump of the clock, back as well: `after: -2h` is an activity that arrives late.
+fn after(step: &Node, fields: &mut Fields) -> Option<i64> {
+    let entry = step.get("after")?;
+    if let Value::Text(text) = &entry.value.value
+        && let Some(back) = text.strip_prefix('-').and_then(casbah_yaml::duration)
+    {
+        return Some(-back);
+    }
+    fields.duration(step, "after")
+}
+
+pub(super) fn entries(node: &Node) -> &[Entry] {
     match &node.value {
         Value::Map(entries) => entries,
         _ => &[],
@@ -268,7 +282,7 @@ fn unknown_column(entry: &Entry, fields: &mut Fields) {
     );
 }
 
-fn cell(value: &Value, column_type: ColumnType) -> Result<Cell, &'static str> {
+pub(super) fn cell(value: &Value, column_type: ColumnType) -> Result<Cell, &'static str> {
     Ok(match (column_type, value) {
         (_, Value::Null) => Cell::Absent,
         (ColumnType::Text, Value::Text(text)) => Cell::Text(text.clone()),
@@ -305,13 +319,18 @@ fn read_fields(step: &Node, fields: &mut Fields) -> Vec<(String, String)> {
     }
     let mut out = Vec::new();
     for field in entries(&entry.value) {
-        match plain(&field.value.value) {
-            Some(value) => out.push((field.key.clone(), value)),
-            None => fields.wrong(
-                field.value.span,
-                format!("field `{}` must be a text", shown(&field.key)),
-                "write it as the adapter does: what is not a text is JSON in quotes".to_owned(),
-            ),
+        // A key may occur several times, as the elements of a list do.
+        let one = std::slice::from_ref(&field.value);
+        let values = if let Value::List(items) = &field.value.value { items } else { one };
+        for value in values {
+            match plain(&value.value) {
+                Some(value) => out.push((field.key.clone(), value)),
+                None => fields.wrong(
+                    value.span,
+                    format!("field `{}` must be a text", shown(&field.key)),
+                    "write it as the adapter does: what is not a text is JSON in quotes".to_owned(),
+                ),
+            }
         }
     }
     out
@@ -352,7 +371,7 @@ fn not_text(span: Span, key: &str, fields: &mut Fields) {
 }
 
 /// Fills up what every adapter and the host always say.
-fn complete(activity: &mut Activity, objects: bool, at: i64, app: Option<&str>, number: usize) {
+fn complete(activity: &mut Activity, objects: bool, at: i64, given: &Given, number: usize) {
     let mut default = |name: &str, cell: Cell| {
         if !activity.cells.iter().any(|(known, _)| known == name) {
             activity.cells.push((name.to_owned(), cell));
@@ -365,9 +384,10 @@ fn complete(activity: &mut Activity, objects: bool, at: i64, app: Option<&str>, 
     default("actor", Cell::Text("ana@example.com".to_owned()));
     default("actor.type", Cell::Text("user".to_owned()));
     default("result", Cell::Text("success".to_owned()));
-    if let Some(app) = app {
-        default("app", Cell::Text(app.to_owned()));
+    if let Some(app) = &given.app {
+        default("app", Cell::Text(app.clone()));
     }
+    given.facts.fill(activity);
     derive(activity, "actor", |actor| actor.contains('@').then(|| actor.to_owned()), "actor.email");
     derive(activity, "actor", |actor| Some(actor.to_owned()), "person");
     derive(
@@ -385,6 +405,28 @@ fn complete(activity: &mut Activity, objects: bool, at: i64, app: Option<&str>, 
             let mut row = vec![("role".to_owned(), "object".to_owned())];
             row.extend(object);
             activity.objects.push(row);
+        }
+    }
+}
+
+impl Activity {
+    /// The text of a column.
+    pub(super) fn text(&self, column: &str) -> Option<&str> {
+        text(self, column)
+    }
+
+    /// When it happens, ms since 1970.
+    pub(super) fn time(&self) -> Option<i64> {
+        self.cells.iter().find(|(name, _)| name == "time").and_then(|(_, cell)| match cell {
+            Cell::Integer(time) => Some(*time),
+            _ => None,
+        })
+    }
+
+    /// Sets a column that nothing is said of yet.
+    pub(super) fn default(&mut self, column: &str, cell: Cell) {
+        if !self.cells.iter().any(|(name, _)| name == column) {
+            self.cells.push((column.to_owned(), cell));
         }
     }
 }
