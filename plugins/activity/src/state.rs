@@ -42,7 +42,7 @@ fn flags(rule: &Rule) -> u8 {
         Values::Hashes => HASHES,
         Values::Quantities => QUANTITIES,
     };
-    values | u8::from(rule.has_roles()) * ROLES
+    values | (u8::from(rule.has_roles()) * ROLES)
 }
 
 /// Reads a key's state; empty bytes are the state of a key never seen, and so is a state that was
@@ -80,7 +80,7 @@ pub(crate) fn write(held: &Held, rule: &Rule) -> Vec<u8> {
     let (Some(first), Some(last)) = (held.entries.first(), held.entries.last()) else {
         return Vec::new();
     };
-    let flags = u8::from(held.overflowed) * OVERFLOWED | flags(rule);
+    let flags = (u8::from(held.overflowed) * OVERFLOWED) | flags(rule);
     let number = held.entries.len();
     let head = Head { flags, number, first: first.time, last: last.time, sequence: last.sequence };
     let mut output = Vec::with_capacity(32 + number * if flags & HASHES != 0 { 13 } else { 6 });
