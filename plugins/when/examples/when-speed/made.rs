@@ -20,6 +20,11 @@ impl Numbers {
     }
 }
 
+/// One of some texts.
+fn pick(texts: &[&'static str], number: u64) -> &'static str {
+    texts.get(number as usize % texts.len()).copied().unwrap_or_default()
+}
+
 /// Activities of a cloud's audit log: 30 services, 260 kinds of event, most fields of no interest.
 pub(crate) fn cloud(numbers: &mut Numbers, rows: usize) -> Batch {
     let mut builder = BatchBuilder::new();
@@ -43,11 +48,11 @@ pub(crate) fn cloud(numbers: &mut Numbers, rows: usize) -> Batch {
         field("userAgent", &format!("aws-cli/2.{} Python/3.11", numbers.below(150)));
         field("eventID", &format!("{:016x}", (row as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         field("requestID", &format!("{:016x}", (row as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F)));
-        field("userIdentity.type", ["IAMUser", "AssumedRole", "Root"][(user % 3) as usize]);
+        field("userIdentity.type", pick(&["IAMUser", "AssumedRole", "Root"], user));
         field("userIdentity.arn", &format!("arn:aws:iam::123837392027:user/user{user}"));
         field("userIdentity.userName", &format!("user{user}"));
         if numbers.below(10) == 0 {
-            field("errorCode", ["AccessDenied", "ThrottlingException"][(user % 2) as usize]);
+            field("errorCode", pick(&["AccessDenied", "ThrottlingException"], user));
         }
         for other in 0..55 {
             field(&format!("other.field{other}"), &format!("value{}", numbers.below(4)));
@@ -149,7 +154,7 @@ pub(crate) fn app(numbers: &mut Numbers, rows: usize) -> Batch {
         if numbers.below(3) == 0 {
             builder.text("ip", &format!("203.0.{}.{}", user % 256, numbers.below(4)));
             builder.text("ip.category", if numbers.below(5) == 0 { "other" } else { "corporate" });
-            builder.text("country", ["DE", "FR", "US"][numbers.below(3) as usize]);
+            builder.text("country", pick(&["DE", "FR", "US"], numbers.below(3)));
         }
         let object = numbers.below(20_000);
         builder.text("object", &format!("{}", 7_000_000_000_000 + object * 31));
