@@ -345,6 +345,9 @@ pub(crate) enum AlertCommand {
         /// Only closed ones, or all [default: open ones]
         #[arg(long, value_name = "STATE")]
         state: Option<AlertStateArg>,
+        /// Those instead that are held back, being more than their policy's limit for the day
+        #[arg(long)]
+        held_back: bool,
         /// From this time on: RFC 3339, a date, or a span back from now such as 24h or 7d
         #[arg(long, value_name = "TIME", value_parser = when::checked)]
         since: Option<String>,
@@ -354,6 +357,17 @@ pub(crate) enum AlertCommand {
     },
     /// Shows one alert with its evidence
     Show {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Says why an alert came up: which conditions held on which values, and what would have had to be
+    /// different
+    #[command(after_help = "\
+Every answer is computed: the policy's revision that made the alert, and variants of it, are run again
+over the activities that the alert is about.
+
+  casbah alert explain 3f2a")]
+    Explain {
         /// Its id, or the beginning of it
         id: String,
     },
@@ -430,7 +444,60 @@ pub(crate) enum PolicyCommand {
     Show {
         /// Name of the policy
         name: String,
+        /// The revision it had, or the beginning of it [default: as it is now]
+        #[arg(long, value_name = "REVISION")]
+        revision: Option<String>,
     },
+    /// Shows what is in force since when, and what is wrong with the folder
+    #[command(after_help = "\
+While casbah runs it looks at the folder of policies every two seconds, and at once on SIGHUP. All of it
+comes in force, or none: with one mistake in it, what was in force before stays so, and this says what is
+wrong. Exit code 1 when something is.")]
+    Status,
+    /// Lists what was in force when, who put it there, and why
+    #[command(after_help = "\
+Who and why come from the command that changed a policy (--why), from the git commit that did, or from the
+owner of the file.
+
+  casbah policy history mass-export
+  casbah policy show mass-export --revision 3f2a
+  casbah policy rollback mass-export --why 'too quiet since Monday'")]
+    History {
+        /// Name of the policy [default: all]
+        name: Option<String>,
+        /// How many at most; 0 for all
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Writes an earlier revision of a policy back into its file
+    Rollback {
+        /// Name of the policy
+        name: String,
+        /// The revision, or the beginning of it [default: the one before]
+        revision: Option<String>,
+        /// Why; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Switches a policy on, in its file
+    Enable {
+        /// Name of the policy
+        name: String,
+        /// Why; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Switches a policy off, in its file; its alerts are kept
+    Disable {
+        /// Name of the policy
+        name: String,
+        /// Why; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Runs candidates beside the policies in force, and compares what they find
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     /// Says what policies would have raised on the stored log; stores and sends nothing
     #[command(after_help = "\
 The whole stored log is evaluated, so that windows and baselines are as full as they were; --since
@@ -519,6 +586,52 @@ pub(crate) enum By {
     User,
     /// Policy.
     Policy,
+}
+
+/// What to do with candidates.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+A candidate is a policy file of the name of the policy it is to replace, in the folder `shadow` of the
+policies. It sees the same activities, and nobody sees its alerts but `compare`.
+
+  casbah policy shadow add mass-export.yaml --days 14
+  casbah policy shadow compare mass-export
+  casbah policy shadow promote mass-export --why 'half the noise, nothing lost'")]
+pub(crate) enum ShadowCommand {
+    /// Begins to run a policy in shadow, or runs it in another form from now on
+    Add {
+        /// The policy file
+        file: PathBuf,
+        /// Begin so many days back in the stored log [default: now]
+        #[arg(long, value_name = "N")]
+        days: Option<u32>,
+        /// Why; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+    },
+    /// Lists what runs in shadow
+    List,
+    /// Shows what only the policy in force found, what only the candidate found, and what both did
+    Compare {
+        /// Name of the policy
+        name: String,
+    },
+    /// Puts a candidate in the place of the policy in force
+    Promote {
+        /// Name of the policy
+        name: String,
+        /// Why; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: String,
+    },
+    /// Ends a candidate and forgets what it has found
+    Drop {
+        /// Name of the policy
+        name: String,
+        /// Why; kept in the history
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+    },
 }
 
 /// What to do with the directory.

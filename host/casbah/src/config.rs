@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::cli::{Format, Global};
 use crate::command::directory::DirectorySettings;
+use crate::command::in_force::Place;
 
 /// Name of the settings file that is read when none is named.
 const FILE: &str = "casbah.toml";
@@ -23,6 +24,7 @@ struct File {
     data: Option<PathBuf>,
     tenant: Option<TenantName>,
     policies: Option<PathBuf>,
+    built_in_policies: Option<bool>,
     format: Option<Format>,
     log: Option<String>,
     plugins: Option<Vec<PathBuf>>,
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) tenant: TenantName,
     /// Policy files to use instead of the built-in ones.
     pub(crate) policies: Option<PathBuf>,
+    /// Whether the built-in policies are in force beside those files.
+    pub(crate) built_in_policies: bool,
     /// How lists are printed.
     pub(crate) format: Format,
     /// What is logged to stderr.
@@ -135,6 +139,19 @@ impl Config {
             global.policies.as_ref().map(|_| "--policies or CASBAH_POLICIES"),
             file.policies.is_some(),
         );
+        let built_in_policies = file.built_in_policies.unwrap_or(policies.is_none());
+        note(
+            "built-in-policies",
+            built_in_policies.to_string(),
+            None,
+            file.built_in_policies.is_some(),
+        );
+        if policies.is_none() && !built_in_policies {
+            bail!(
+                "`built-in-policies` in the settings file is false and no `policies` are named, so nothing would be noticed\n\
+                 hint: name the folder of your policies, as `policies = \"DIR\"`"
+            );
+        }
         let format = global.format.or(file.format).unwrap_or_default();
         note(
             "format",
@@ -205,6 +222,7 @@ impl Config {
             data,
             tenant,
             policies,
+            built_in_policies,
             format,
             log,
             plugins,
@@ -216,6 +234,13 @@ impl Config {
             enrich,
             origins,
         })
+    }
+}
+
+impl Config {
+    /// Where the policies come from.
+    pub(crate) fn place(&self) -> Place {
+        Place { folder: self.policies.clone(), built_in: self.built_in_policies }
     }
 }
 
@@ -289,7 +314,7 @@ mod tests {
           |
         2 | backfil-days = 3
           | ^^^^^^^^^^^^
-        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`, `largest-answer-mib`, `enrich`, `directory`
+        unknown field `backfil-days`, expected one of `data`, `tenant`, `policies`, `built-in-policies`, `format`, `log`, `plugins`, `backfill-days`, `retention-days`, `key-file`, `largest-answer-mib`, `enrich`, `directory`
         ");
         let missing = Config::load(&global(Some(folder.path().join("none.toml")))).unwrap_err();
         assert!(format!("{missing:#}").contains("can't be read"), "{missing:#}");

@@ -19,8 +19,8 @@ use crate::cli::Format;
 use crate::output::{Console, Terminal};
 
 /// What a command may take from the environment, besides settings.
-pub(crate) const ENVIRONMENT: [&str; 3] =
-    ["CASBAH_CLIENT_ID", "CASBAH_CLIENT_SECRET", "CASBAH_TOKEN"];
+pub(crate) const ENVIRONMENT: [&str; 5] =
+    ["CASBAH_CLIENT_ID", "CASBAH_CLIENT_SECRET", "CASBAH_TOKEN", "USER", "SUDO_USER"];
 
 /// A request is a command line and where it was typed.
 #[derive(Serialize, Deserialize)]

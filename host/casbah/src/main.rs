@@ -22,7 +22,7 @@ use casbah_connect::Stop;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, DirectoryCommand, PolicyCommand};
+use crate::cli::{AlertCommand, Cli, Command, DirectoryCommand, PolicyCommand, ShadowCommand};
 use crate::command::connect::Environment;
 use crate::command::{Found, Missing, Misunderstood, Opened};
 use crate::config::Config;
@@ -126,6 +126,9 @@ fn start(cli: Cli, config: &Config, output: &mut Output) -> Result<u8> {
         Command::Policy(
             PolicyCommand::Calibrate { .. } | PolicyCommand::Backtest(_) | PolicyCommand::Diff(_),
         ) => with_store(cli, config, output),
+        Command::Policy(policy) if command::lifecycle::is_one(policy) => {
+            with_store(cli, config, output)
+        }
         Command::Policy(policy) => {
             command::policy::run(policy, config, &Plugins::load(config)?, output).map(code)
         }
@@ -237,6 +240,9 @@ fn carry_out(
         Command::Activity(activity) => {
             command::activity::run(activity, opened, output).map(|()| Found(false))
         }
+        Command::Alert(AlertCommand::Explain { id }) => {
+            command::explain::run(id, opened, plugins()?.as_ref(), output).map(|()| Found(false))
+        }
         Command::Alert(alert) => command::alert::run(alert, opened, output).map(|()| Found(false)),
         Command::Directory(directory) => {
             command::directory::run(directory, opened, output).map(|()| Found(false))
@@ -249,7 +255,7 @@ fn carry_out(
         }
         Command::Policy(PolicyCommand::Calibrate { names, budget }) => {
             let plugins = plugins()?;
-            let set = command::policy::load(opened.policies.as_deref(), plugins.as_ref())?;
+            let set = command::policy::load(&opened.place(), plugins.as_ref())?;
             command::calibrate::run(names, budget, &set, opened, &plugins, stop, output)
                 .map(|()| Found(false))
         }
@@ -260,6 +266,9 @@ fn carry_out(
         Command::Policy(PolicyCommand::Diff(args)) => {
             let plugins = plugins()?;
             command::backtest::diff(args, opened, &plugins, stop, output)
+        }
+        Command::Policy(policy) if command::lifecycle::is_one(policy) => {
+            command::lifecycle::run(policy, opened, plugins()?.as_ref(), environment, output)
         }
         Command::Store(store) => command::store::run(store, opened, output).map(|()| Found(false)),
         _ => anyhow::bail!("this command is not carried out by a running casbah"),
@@ -286,6 +295,8 @@ pub(crate) fn answer(
     cli.resolve_paths(&request.folder);
     let mut opened = opened.for_tenant(request.tenant.clone());
     if let Some(policies) = &cli.global.policies {
+        // Named like this, they take the place of the built-in ones, unless the settings keep both.
+        opened.built_in_policies &= opened.policies.is_some();
         opened.policies = Some(request.folder.join(policies));
     }
     let mut output = Output::new(console, request.format, request.width);
@@ -331,6 +342,11 @@ impl Cli {
                 }
             }
             args.folder = Some(folder.to_owned());
+        }
+        if let Command::Policy(PolicyCommand::Shadow(ShadowCommand::Add { file, .. })) =
+            &mut self.command
+        {
+            *file = folder.join(&*file);
         }
     }
 }

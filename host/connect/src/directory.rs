@@ -203,6 +203,11 @@ impl Directory {
         self.len() == 0
     }
 
+    /// Names of all groups that it has heard of.
+    pub fn groups(&self) -> BTreeSet<String> {
+        self.read().book.groups().map(str::to_owned).collect()
+    }
+
     /// Bytes of memory that the people take, as far as it can tell.
     pub fn bytes(&self) -> usize {
         self.read().book.bytes()

@@ -14,7 +14,7 @@ const WIDE: u16 = 110;
 
 pub(crate) fn run(command: &AlertCommand, opened: &Opened, output: &mut Output) -> Result<()> {
     match command {
-        AlertCommand::List { policy, severity, state, since, limit } => {
+        AlertCommand::List { policy, severity, state, since, held_back, limit } => {
             let query = AlertQuery {
                 policy: policy.clone(),
                 severity: *severity,
@@ -24,6 +24,7 @@ pub(crate) fn run(command: &AlertCommand, opened: &Opened, output: &mut Output) 
                     AlertStateArg::All => None,
                 },
                 from: since.as_deref().map(when::parse).transpose()?,
+                held_back: *held_back,
                 limit: *limit,
                 ..AlertQuery::default()
             };
@@ -34,10 +35,41 @@ pub(crate) fn run(command: &AlertCommand, opened: &Opened, output: &mut Output) 
             } else if page.next.is_some() {
                 output.say(&format!("there are more than {limit}; --limit shows more"));
             }
+            if !held_back {
+                tell_held_back(&query, opened, output)?;
+            }
         }
         AlertCommand::Show { id } => show(id, opened, output)?,
+        AlertCommand::Explain { .. } => anyhow::bail!("this needs the plugins"),
         AlertCommand::Close { id } => set(id, AlertState::Closed, opened, output)?,
         AlertCommand::Reopen { id } => set(id, AlertState::Open, opened, output)?,
+    }
+    Ok(())
+}
+
+/// Says how many alerts are not in the list because there were too many.
+fn tell_held_back(query: &AlertQuery, opened: &Opened, output: &mut Output) -> Result<()> {
+    /// A flood of many days is told by its last ones.
+    const DAYS: usize = 5;
+    let all = alerts::held_back(opened.store.as_ref(), &opened.tenant, query)?;
+    for day in all.iter().take(DAYS) {
+        let date = time::format(day.day);
+        let verb = if day.held_back == 1 { "was" } else { "were" };
+        output.say(&format!(
+            "{} more of {} on {} {verb} held back",
+            day.held_back,
+            day.policy,
+            date.split('T').next().unwrap_or(&date),
+        ));
+    }
+    if let Some((_, others)) = all.split_at_checked(DAYS).filter(|(_, rest)| !rest.is_empty()) {
+        let sum: u64 = others.iter().map(|day| day.held_back).sum();
+        output.say(&format!("{sum} more were held back on earlier days"));
+    }
+    if !all.is_empty() {
+        output.say(
+            "hint: --held-back lists them; the policy's `daily-limit` says how many are shown",
+        );
     }
     Ok(())
 }
@@ -120,12 +152,16 @@ pub(crate) fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()>
     if !alert.summary.is_empty() {
         output.line(&alert.summary)?;
     }
+    if !alert.description.is_empty() {
+        output.line(&alert.description)?;
+    }
     output.line("")?;
     let mut fact = |name: &str, value: &str| -> Result<()> {
         output.line(&format!("{name:<12} {}", crate::output::printable(value)))
     };
     fact("id", &alert.id)?;
-    fact("policy", &format!("{} (revision {})", alert.policy, alert.revision))?;
+    let shadow = if alert.shadow { ", in shadow" } else { "" };
+    fact("policy", &format!("{} (revision {}{shadow})", alert.policy, alert.revision))?;
     for (column, value) in &alert.group {
         fact(column, value)?;
     }
@@ -134,6 +170,12 @@ pub(crate) fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()>
     fact("activities", &alert.count.to_string())?;
     if let Some(before) = &shown.listed.continues {
         fact("continues", before)?;
+    }
+    if !alert.respond.is_empty() {
+        fact("responses", &alert.respond.join(", "))?;
+    }
+    if alert.held_back {
+        fact("held back", "its policy had shown its share of that day")?;
     }
     for (name, value) in &alert.details {
         fact(name, value)?;
@@ -151,5 +193,9 @@ pub(crate) fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()>
             alert.count
         ));
     }
+    output.say(&format!(
+        "hint: `casbah policy show {} --revision {}` shows the policy as it was then",
+        alert.policy, alert.revision
+    ));
     Ok(())
 }

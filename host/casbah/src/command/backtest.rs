@@ -158,7 +158,7 @@ fn changes(old: &Alert, new: &Alert) -> String {
 /// The policies that were named, otherwise those in force.
 fn policies(paths: &[PathBuf], opened: &Opened, plugins: &Plugins) -> Result<PolicySet> {
     if paths.is_empty() {
-        policy::load(opened.policies.as_deref(), plugins)
+        policy::load(&opened.place(), plugins)
     } else {
         policy::read_paths(paths, plugins)
     }

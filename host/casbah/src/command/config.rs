@@ -29,7 +29,7 @@ pub(crate) fn run(command: &ConfigCommand, config: &Config, output: &mut Output)
     enrich::warn(&Enricher::open(&config.enrich)?, output);
     directory::unkept(None, config, &config.tenant)?;
     let plugins = Plugins::load(config)?;
-    let policies = policy::load(config.policies.as_deref(), &plugins)?;
+    let policies = policy::load(&config.place(), &plugins)?;
     policies.groups(&plugins)?;
     output.say(&format!(
         "settings, {} plugins and {} policies are well-formed",

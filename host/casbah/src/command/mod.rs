@@ -10,17 +10,23 @@ pub(crate) mod connect;
 pub(crate) mod connection;
 pub(crate) mod directory;
 pub(crate) mod enrich;
+pub(crate) mod explain;
+pub(crate) mod in_force;
+pub(crate) mod lifecycle;
 pub(crate) mod normalize;
+pub(crate) mod origin;
 pub(crate) mod plugin;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod scan;
+pub(crate) mod shadow;
 pub(crate) mod store;
+pub(crate) mod watch;
 pub(crate) mod when;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use casbah_connect::vault::{Vault, VaultKey};
@@ -28,6 +34,8 @@ use casbah_connect::{Clock, Connections, Http};
 use casbah_model::{ConnectionName, TenantName};
 use casbah_store::{Options, SledStore, Store};
 
+use crate::command::in_force::Place;
+use crate::command::watch::Watch;
 use crate::config::Config;
 use crate::progress;
 
@@ -58,9 +66,13 @@ pub(crate) struct Opened {
     pub(crate) connections: Connections,
     /// Folder of the policies in force; `None` for the built-in ones.
     pub(crate) policies: Option<PathBuf>,
+    /// Whether the built-in policies are in force beside that folder.
+    pub(crate) built_in_policies: bool,
     /// Files of the directory.
     pub(crate) directory: directory::DirectorySettings,
     fetching: Arc<Mutex<BTreeSet<(TenantName, ConnectionName)>>>,
+    /// What keeps the policies of a running casbah as its folder says.
+    watch: Arc<OnceLock<Arc<Watch>>>,
 }
 
 /// Whether a data folder may be made.
@@ -104,14 +116,32 @@ impl Opened {
             tenant: config.tenant.clone(),
             connections,
             policies: config.policies.clone(),
+            built_in_policies: config.built_in_policies,
             directory: config.directory.clone(),
             fetching: Arc::default(),
+            watch: Arc::default(),
         })
     }
 
     /// Connections that this process is fetching right now, by tenant.
     pub(crate) fn fetching(&self) -> MutexGuard<'_, BTreeSet<(TenantName, ConnectionName)>> {
         self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the policies come from.
+    pub(crate) fn place(&self) -> Place {
+        Place { folder: self.policies.clone(), built_in: self.built_in_policies }
+    }
+
+    /// The policies of this tenant are evaluated in this process from now on.
+    pub(crate) fn set_watch(&self, watch: Arc<Watch>) {
+        // There is one evaluation in a process.
+        let _ = self.watch.set(watch);
+    }
+
+    /// What keeps the policies of this tenant, when they are evaluated in this process.
+    pub(crate) fn live(&self) -> Option<Arc<Watch>> {
+        self.watch.get().filter(|watch| watch.tenant == self.tenant).cloned()
     }
 
     /// The same for another tenant.

@@ -1,15 +1,15 @@
 //! `casbah policy`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use casbah_detect::policy::{self, read_folder};
 use casbah_detect::{Detectors, PolicySet, PolicySource, run_tests};
-use casbah_plugin_bundle as bundle;
 use serde_json::json;
 
 use crate::cli::{Format, PolicyCommand};
 use crate::command::Found;
+use crate::command::in_force::Place;
 use crate::config::Config;
 use crate::output::{Output, counted};
 use crate::plugins::Plugins;
@@ -18,36 +18,14 @@ use crate::plugins::Plugins;
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub(crate) fn load(folder: Option<&Path>, detectors: &dyn Detectors) -> Result<PolicySet> {
-    match folder {
-        Some(folder) => {
-            let set = PolicySet::load(folder, detectors)?;
-            if set.policies().is_empty() {
-                bail!(
-                    "there are no policies in `{}`\nhint: policies are files ending in `.yaml`; nothing would be noticed without any",
-                    folder.display()
-                );
-            }
-            Ok(set)
-        }
-        None => Ok(PolicySet::read(&built_in(), detectors)?),
-    }
-}
-
-fn built_in() -> Vec<PolicySource> {
-    bundle::POLICIES
-        .iter()
-        .map(|policy| PolicySource {
-            file: policy.file.to_owned(),
-            bytes: policy.text.as_bytes().to_vec(),
-        })
-        .collect()
+pub(crate) fn load(place: &Place, detectors: &dyn Detectors) -> Result<PolicySet> {
+    Ok(place.read(None, detectors)?.policies)
 }
 
 /// The policies of the files and folders that were named, or those in force.
 fn named(paths: &[PathBuf], config: &Config, detectors: &dyn Detectors) -> Result<PolicySet> {
     if paths.is_empty() {
-        return load(config.policies.as_deref(), detectors);
+        return load(&config.place(), detectors);
     }
     read_paths(paths, detectors)
 }
@@ -74,7 +52,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Found> {
     match command {
-        PolicyCommand::List => list(&load(config.policies.as_deref(), plugins)?, output)?,
+        PolicyCommand::List => list(&load(&config.place(), plugins)?, output)?,
         PolicyCommand::Check { paths } => {
             let set = named(paths, config, plugins)?;
             set.groups(plugins)?;
@@ -86,8 +64,8 @@ pub(crate) fn run(
         PolicyCommand::Test { paths } => {
             return test(&named(paths, config, plugins)?, plugins, output);
         }
-        PolicyCommand::Show { name } => {
-            let set = load(config.policies.as_deref(), plugins)?;
+        PolicyCommand::Show { name, .. } => {
+            let set = load(&config.place(), plugins)?;
             let Some(found) = set.get(name) else {
                 bail!(
                     "there is no policy `{name}`\nhint: `casbah policy list` shows those there are"
@@ -95,9 +73,7 @@ pub(crate) fn run(
             };
             output.line(found.source.trim_end())?;
         }
-        PolicyCommand::Calibrate { .. } | PolicyCommand::Backtest(_) | PolicyCommand::Diff(_) => {
-            bail!("this needs the stored log")
-        }
+        _ => bail!("this needs the data folder"),
     }
     Ok(Found(false))
 }

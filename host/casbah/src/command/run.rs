@@ -15,12 +15,13 @@ use casbah_enrich::Enricher;
 use casbah_model::ConnectionName;
 use casbah_model::adapter::Adapter as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunArgs;
 use crate::command::directory::Files;
-use crate::command::{Found, Missing, Opened, enrich, policy, when};
+use crate::command::watch::{self, Watch};
+use crate::command::{Found, Missing, Opened, enrich, when};
 use crate::config::Config;
 use crate::control;
 use crate::output::{Output, counted};
@@ -36,6 +37,8 @@ const RETENTION: Duration = Duration::from_secs(600);
 const RELOAD: Duration = Duration::from_secs(60);
 /// How often the files of the directory are looked at, and what has come with time is told.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often the folder of policies is looked at.
+const POLICIES: Duration = Duration::from_secs(2);
 /// How long the evaluation is waited for at a time, so that a signal is heard in between.
 const SLICE: Duration = Duration::from_millis(250);
 
@@ -44,8 +47,6 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     enrich::warn(&enricher, output);
     let opened = Opened::open(config, Missing::Make)?;
     let plugins = Arc::new(Plugins::load(config)?);
-    let policies = policy::load(config.policies.as_deref(), plugins.as_ref())?;
-    let groups = policies.groups(plugins.as_ref())?;
     if opened.connections.list(&opened.tenant)?.is_empty() {
         output.say("there are no connections yet\nhint: make one with `casbah connect`");
     }
@@ -53,12 +54,7 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     let mut files = Files::new(config.directory.clone());
     // Before anything is fetched, so that it can be joined.
     files.look(&directory)?;
-    let evaluator = Evaluator::start(
-        Arc::clone(&opened.store),
-        opened.tenant.clone(),
-        groups,
-        EvaluatorOptions::default(),
-    )?;
+    let (evaluator, policies) = evaluate(&opened, &plugins, &directory)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (handle, stop) = casbah_connect::stop();
@@ -85,7 +81,8 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
         enricher,
         directory,
         files: Arc::new(Mutex::new(files)),
-        evaluator: Arc::new(evaluator),
+        evaluator,
+        policies,
         status: Status::new(),
         tasks: BTreeMap::new(),
         results: Vec::new(),
@@ -102,6 +99,31 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     Ok(Found(args.once && troubled))
 }
 
+/// Begins to evaluate with the policies that the folder has now, and to watch it.
+fn evaluate(
+    opened: &Opened,
+    plugins: &Arc<Plugins>,
+    directory: &Arc<Directory>,
+) -> Result<(Arc<Evaluator>, Arc<Watch>)> {
+    let place = opened.place();
+    let known = directory.groups();
+    let wanted = place.read((!known.is_empty()).then_some(&known), plugins.as_ref())?;
+    let (store, tenant) = (Arc::clone(&opened.store), opened.tenant.clone());
+    let none = BTreeMap::new();
+    let folder = place.folder.as_deref();
+    let origins = Arc::new(watch::origins(store.as_ref(), &tenant, folder, &wanted, &none));
+    let evaluator = Arc::new(Evaluator::start(
+        Arc::clone(&store),
+        tenant.clone(),
+        wanted.groups(plugins.as_ref(), &origins)?,
+        EvaluatorOptions::default(),
+    )?);
+    let (plugins, directory) = (Arc::clone(plugins), Arc::clone(directory));
+    let watch = Arc::new(Watch::new(tenant, place, &wanted, plugins, store, directory, &evaluator));
+    opened.set_watch(Arc::clone(&watch));
+    Ok((evaluator, watch))
+}
+
 /// Keeps a task for every enabled connection.
 struct Supervisor {
     backfill: i64,
@@ -113,6 +135,7 @@ struct Supervisor {
     directory: Arc<Directory>,
     files: Arc<Mutex<Files>>,
     evaluator: Arc<Evaluator>,
+    policies: Arc<Watch>,
     status: Status,
     tasks: BTreeMap<ConnectionName, Running>,
     results: Vec<Fetched>,
@@ -145,7 +168,7 @@ impl Supervisor {
     async fn run(mut self, handle: StopHandle, mut stop: Stop) -> Result<Finished> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let (log_end, mut grown) = watch::channel(0_u64);
+        let (log_end, mut grown) = channel::channel(0_u64);
         let waker = self.evaluator.waker();
         tokio::spawn(async move {
             while grown.changed().await.is_ok() {
@@ -156,6 +179,8 @@ impl Supervisor {
         let mut retention = tokio::time::interval(RETENTION);
         let mut reload = tokio::time::interval(RELOAD);
         let mut look = tokio::time::interval(LOOK);
+        let mut policies = tokio::time::interval(POLICIES);
+        let mut hang_up = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => handle.stop(),
@@ -167,6 +192,8 @@ impl Supervisor {
                 }
                 _ = reload.tick() => self.reload(),
                 _ = look.tick() => self.look(&log_end),
+                _ = policies.tick() => self.look_at_policies(false),
+                _ = hang_up.recv() => self.look_at_policies(true),
                 _ = reconcile.tick() => {
                     self.reconcile(&log_end).await?;
                     self.status.evaluation(&self.evaluator.status());
@@ -205,11 +232,14 @@ impl Supervisor {
         if let Some(keeping) = self.keeping.take() {
             keeping.await?;
         }
-        let evaluator = self.evaluator;
-        let groups = tokio::task::spawn_blocking(move || match Arc::try_unwrap(evaluator) {
-            Ok(evaluator) => evaluator.stop(),
-            // Whoever still holds it only looks at it; what is not written is computed again.
-            Err(evaluator) => evaluator.status(),
+        let (evaluator, policies) = (self.evaluator, self.policies);
+        let groups = tokio::task::spawn_blocking(move || {
+            policies.close();
+            match Arc::try_unwrap(evaluator) {
+                Ok(evaluator) => evaluator.stop(),
+                // Whoever still holds it only looks at it; what is not written is computed again.
+                Err(evaluator) => evaluator.status(),
+            }
         })
         .await?;
         self.status.finish();
@@ -302,7 +332,7 @@ impl Supervisor {
     }
 
     /// Starts what should run and does not, and stops what should not run and does.
-    async fn reconcile(&mut self, log_end: &watch::Sender<u64>) -> Result<()> {
+    async fn reconcile(&mut self, log_end: &channel::Sender<u64>) -> Result<()> {
         self.collect().await?;
         let tenant = self.opened.tenant.clone();
         let wanted = self.opened.connections.list(&tenant)?;
@@ -408,7 +438,7 @@ impl Supervisor {
     }
 
     /// Looks at the files of the directory. Nothing waits for it: they may be large.
-    fn look(&self, log_end: &watch::Sender<u64>) {
+    fn look(&self, log_end: &channel::Sender<u64>) {
         let (directory, files) = (Arc::clone(&self.directory), Arc::clone(&self.files));
         let log_end = log_end.clone();
         tokio::task::spawn_blocking(move || {
@@ -430,6 +460,12 @@ impl Supervisor {
                 Err(error) => tracing::warn!("the directory stays as it is:\n{error:#}"),
             }
         });
+    }
+
+    /// Looks at the folder of policies. Nothing waits for it, and the evaluation least of all.
+    fn look_at_policies(&self, anyway: bool) {
+        let policies = Arc::clone(&self.policies);
+        tokio::task::spawn_blocking(move || policies.look(anyway));
     }
 
     async fn retain(&self) {

@@ -25,7 +25,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result<Found> {
     let adapter = plugins.adapter(&args.saved.app)?;
-    let policies = policy::load(config.policies.as_deref(), plugins)?;
+    let policies = policy::load(&config.place(), plugins)?;
     let enricher = Enricher::open(&config.enrich)?;
     let accounts = Accounts::new(&args.saved.domain);
     let connection = "saved".parse()?;

@@ -70,6 +70,11 @@ impl Book {
         self.len() == 0
     }
 
+    /// Names of groups, as they were heard of.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(String::as_str)
+    }
+
     /// Accounts of a source that are named and not gone.
     pub(crate) fn present(&self, source: &Source) -> u64 {
         self.number(source)
