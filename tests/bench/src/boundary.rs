@@ -103,7 +103,7 @@ pub(crate) fn road_policies() -> Result<Vec<Arc<PolicyFile>>> {
 }
 
 /// Activities as they lie in the log: with sequence numbers and the columns that the host fills.
-fn batch(engine: &Engine, company: &Company) -> Result<Batch> {
+pub(crate) fn batch(engine: &Engine, company: &Company) -> Result<Batch> {
     let adapter = adapter(engine)?;
     // Several pages in one table: what a page repeats of the page before it is held once.
     let mut body = Vec::new();

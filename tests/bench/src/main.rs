@@ -16,6 +16,7 @@ mod enrich;
 mod geo;
 #[path = "../../../host/detect/tests/support/mod.rs"]
 mod natively;
+mod policies;
 mod road;
 mod start;
 
@@ -44,6 +45,9 @@ fn main() -> Result<()> {
     let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
     if wanted("boundary") {
         boundary::measure(&engine, &company, &mut figures)?;
+    }
+    if wanted("policies") {
+        policies::measure(&engine, &company, &mut figures)?;
     }
     if wanted("normalize") {
         normalize(&engine, &company, &mut figures)?;
@@ -217,6 +221,14 @@ const TARGETS: &[(&str, bool, f64, &str)] = &[
     ),
     ("state_bytes_per_user", true, 1000.0, "state of all policies with its keys, bytes a person"),
     ("disk_bytes", true, 100.0, "bytes on disk an activity, raw record included"),
+    (
+        "policies_1000_per_second_core",
+        false,
+        150_000.0,
+        "1,000 policies, 900 with windows, sandboxed, on read batches, activities/s",
+    ),
+    ("policies_1000_over_10", true, 20.0, "1,000 policies over 10 of their kind"),
+    ("window_bytes_per_key", true, 200.0, "a window's state with its key, bytes a policy and key"),
     ("start_ms", true, 150.0, "cold start with everything cached, ms"),
 ];
 
