@@ -45,27 +45,30 @@ pub fn format(file: &str, bytes: &[u8]) -> Result<String, Box<PolicyProblem>> {
 fn lay_out(text: &str, document: &Node) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let kept = Kept::of(text, &lines);
+    if kept.open_end {
+        return text.to_owned();
+    }
+    // The end of a line belongs to a value when the next line does.
+    let kept_end = |at: usize| kept.inside(at) || kept.inside(at + 1);
     let lines: Vec<&str> = lines
         .iter()
         .enumerate()
-        .map(|(at, line)| if kept.end(at) { line } else { line.trim_end() })
+        .map(|(at, line)| if kept_end(at) { line } else { line.trim_end() })
         .collect();
-    let pieces = pieces(&lines, &kept, document);
-    let mut out = Vec::new();
-    for at in pieces.into_iter().flatten() {
+    let mut out: Vec<(usize, &str)> = Vec::new();
+    for at in pieces(&lines, &kept, document).into_iter().flatten() {
         let line = lines.get(at).copied().unwrap_or_default();
-        let blank_before = out.last().is_none_or(|last: &&str| last.is_empty());
-        if line.is_empty() && blank_before && !kept.blank(at) {
-            continue;
+        let blank_before = out.last().is_none_or(|(_, last)| last.is_empty());
+        if !line.is_empty() || !blank_before || kept.inside(at) {
+            out.push((at, line));
         }
-        out.push(line);
     }
-    let ends_inside = kept.blank(lines.len().saturating_sub(1));
-    while !ends_inside && out.last().is_some_and(|last| last.is_empty()) {
-        out.pop();
+    while out.pop_if(|(at, last)| last.is_empty() && !kept.inside(*at)).is_some() {}
+    let mut laid_out = String::with_capacity(text.len());
+    for (_, line) in out {
+        laid_out.push_str(line);
+        laid_out.push('\n');
     }
-    let mut laid_out = out.join("\n");
-    laid_out.push('\n');
     laid_out
 }
 
@@ -94,7 +97,7 @@ fn pieces(lines: &[&str], kept: &Kept, document: &Node) -> Vec<Vec<usize>> {
                 let line = lines.get(at).copied().unwrap_or_default();
                 let indent = line.chars().take_while(|&c| c == ' ').count();
                 let comment = line.trim_start().starts_with('#') && indent <= root;
-                !kept.inside(at) && !kept.blank(at) && (line.is_empty() || comment)
+                !kept.inside(at) && (line.is_empty() || comment)
             })
             .last()
             .unwrap_or(start)
@@ -156,20 +159,22 @@ fn head(lines: &[&str], above: usize, first: usize) -> usize {
 struct Kept {
     /// Lines from 0 that begin inside of a value, as first and last.
     insides: Vec<(usize, usize)>,
-    /// Lines from 0 that are blank at the end of a value that keeps them, as first and last.
-    blanks: Vec<(usize, usize)>,
+    /// Whether a value keeps the blank lines at its end, however many follow.
+    open_end: bool,
 }
 
 impl Kept {
     fn of(text: &str, lines: &[&str]) -> Self {
-        let mut kept = Self { insides: Vec::new(), blanks: Vec::new() };
+        let mut kept = Self { insides: Vec::new(), open_end: false };
         for event in Parser::new_from_str(text) {
             let Ok((Event::Scalar(value, style, ..), span)) = event else { continue };
-            let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
             let (start, end) =
                 (span.start.line().saturating_sub(1), span.end.line().saturating_sub(1));
-            if block {
-                kept.block(lines, value.chars().all(|c| c == '\n'), start, end);
+            if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                kept.open_end |= lines.iter().any(|line| keeps_end(line));
+                if value.chars().any(|c| c != '\n') {
+                    kept.block(lines, start, if span.end.col() > 0 { end + 1 } else { end });
+                }
             } else if end > start {
                 kept.insides.push((start + 1, end));
             }
@@ -177,31 +182,14 @@ impl Kept {
         kept
     }
 
-    /// A block of lines, which the parser lets begin at its first line that is not blank, or at its
-    /// header when all are, and end where the next thing begins.
-    fn block(&mut self, lines: &[&str], empty: bool, start: usize, end: usize) {
-        let blank = |at: &usize| lines.get(*at).is_none_or(|line| line.trim().is_empty());
-        let above = if empty { start + 1 } else { start };
-        let header = (0..above).rev().find(|at| !blank(at)).unwrap_or(start);
-        let last = (header + 1..end.max(start + 1)).rev().find(|at| !blank(at));
-        if let Some(last) = last.filter(|_| !empty) {
+    /// A block of lines, which the parser lets begin at its first line that is not empty, and end
+    /// where the next thing begins.
+    fn block(&mut self, lines: &[&str], start: usize, end: usize) {
+        let line = |at: usize| lines.get(at).copied().unwrap_or_default();
+        let header = (0..start).rev().find(|&at| !line(at).trim().is_empty()).unwrap_or(start);
+        // A line of blanks may be a part of the value.
+        if let Some(last) = (header + 1..end).rev().find(|&at| !line(at).is_empty()) {
             self.insides.push((header + 1, last));
-        }
-        self.keep_blanks(lines, header, last.filter(|_| !empty).unwrap_or(header) + 1);
-    }
-
-    fn keep_blanks(&mut self, lines: &[&str], header: usize, from: usize) {
-        let last = lines
-            .iter()
-            .enumerate()
-            .skip(from)
-            .take_while(|(_, line)| line.trim().is_empty())
-            .last();
-        // The header's `+` keeps them; one elsewhere in the line costs nothing but blank lines.
-        if let (Some((last, _)), Some(text)) = (last, lines.get(header))
-            && text.contains('+')
-        {
-            self.blanks.push((from, last));
         }
     }
 
@@ -209,17 +197,14 @@ impl Kept {
     fn inside(&self, at: usize) -> bool {
         self.insides.iter().any(|&(first, last)| (first..=last).contains(&at))
     }
+}
 
-    /// Whether what a line ends in belongs to a value.
-    fn end(&self, at: usize) -> bool {
-        self.inside(at) || self.inside(at + 1) || self.blank(at)
-    }
-
-    /// Whether a line that is blank means something.
-    fn blank(&self, at: usize) -> bool {
-        let kept = self.blanks.iter().any(|&(first, last)| (first..=last).contains(&at));
-        kept || self.inside(at)
-    }
+/// Whether a block of lines begins at the end of this line that keeps blank lines at its end, such
+/// as `|+` or `>2+`.
+fn keeps_end(line: &str) -> bool {
+    let text = line.split(" #").next().unwrap_or(line).trim_end();
+    let before = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '+');
+    before.ends_with(['|', '>']) && text.get(before.len()..).is_some_and(|end| end.contains('+'))
 }
 
 #[cfg(test)]
