@@ -1,12 +1,12 @@
 //! Makes activities of sign-ins: every member finds its column or a field.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use casbah_plugin::memo::Memo;
 use casbah_plugin::model::TextId;
-use casbah_plugin::record::{PathId, Paths, Record, Shape};
-use casbah_plugin::rows::{Tables, Words};
+use casbah_plugin::record::{Paths, Record, Shape};
+use casbah_plugin::rows::{Addresses, Known, Rows};
 use casbah_plugin::scan::{Broken, Scanner};
 use casbah_plugin::{Batch, BatchBuilder, Failure, body, time};
 use serde_json::Value;
@@ -94,40 +94,20 @@ casbah_plugin::parts! {
     }
 }
 
-/// What a path means, with its text in the batch at hand where it is a field.
-#[derive(Clone, Copy)]
-struct Known {
-    part: Option<Part>,
-    key: TextId,
-}
-
 /// Fields: a name and a text.
 type Fields = Rc<[(TextId, TextId)]>;
 
 /// Makes activities of sign-ins, one batch long.
 pub(crate) struct Normalizer {
-    builder: BatchBuilder,
+    rows: Rows,
     columns: Columns,
-    tables: Tables,
-    words: Words,
     paths: Paths,
-    /// By path.
-    known: Vec<Known>,
-    /// Fields of the record at hand.
-    fields: Vec<(TextId, TextId)>,
+    known: Known<Part>,
     // What was made of texts that come again and again.
-    addresses: Memo<Address>,
+    addresses: Addresses,
     types: Memo<Types>,
     principals: Memo<Principal>,
     policies: Memo<Option<Fields>>,
-}
-
-#[derive(Clone, Copy)]
-struct Address {
-    /// 0 when it is none.
-    ip: TextId,
-    /// Whether it was written just so.
-    same: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -153,16 +133,12 @@ impl Default for Normalizer {
     fn default() -> Self {
         let mut builder = BatchBuilder::new();
         let columns = Columns::new(&mut builder);
-        let tables = Tables::new(&mut builder);
         Self {
-            builder,
+            rows: Rows::new(builder),
             columns,
-            tables,
-            words: Words::default(),
             paths: Paths::default(),
-            known: Vec::new(),
-            fields: Vec::new(),
-            addresses: Memo::default(),
+            known: Known::default(),
+            addresses: Addresses::default(),
             types: Memo::default(),
             principals: Memo::default(),
             policies: Memo::default(),
@@ -186,95 +162,39 @@ impl Normalizer {
     }
 
     pub(crate) fn finish(self) -> Batch {
-        self.builder.finish()
+        self.rows.finish()
     }
 
     /// Adds the activity of a record.
     fn add(&mut self, record: &Record<'_>) {
-        self.builder.begin_row();
-        self.fields.clear();
-        let parts = self.parts(record);
+        self.rows.begin();
+        let parts: Parts<'_> =
+            self.known.sort(record, &self.paths, &mut self.rows, |path| Cow::Borrowed(path));
         let id = match parts.id {
-            "" => self.builder.intern(&fingerprint(record, &self.paths)),
-            id => self.builder.intern(id),
+            "" => self.rows.builder.intern(&fingerprint(record, &self.paths)),
+            id => self.rows.builder.intern(id),
         };
-        self.builder.set_text(self.columns.id, id);
+        self.rows.builder.set_text(self.columns.id, id);
         match read_time(parts.time) {
-            Some(time) => self.builder.set_integer(self.columns.time, time),
-            None => self.field("createdDateTime", parts.time),
+            Some(time) => self.rows.builder.set_integer(self.columns.time, time),
+            None => self.rows.field("createdDateTime", parts.time),
         }
-        let tenant = self.builder.intern(parts.tenant);
-        self.builder.set_text(self.columns.instance, tenant);
-        let kind = self.word("login");
-        self.builder.set_text(self.columns.kind, kind);
+        let tenant = self.rows.builder.intern(parts.tenant);
+        self.rows.builder.set_text(self.columns.instance, tenant);
+        let kind = self.rows.word("login");
+        self.rows.builder.set_text(self.columns.kind, kind);
         self.action(&parts);
         self.who(&parts);
         self.wherefrom(&parts);
         self.outcome(&parts);
         self.app(&parts);
         self.policies(&parts);
-        for &(key, value) in &self.fields {
-            self.tables.field(&mut self.builder, key, value);
-        }
-    }
-
-    /// Finds the members that have a place; all others become fields.
-    fn parts<'r>(&mut self, record: &'r Record<'_>) -> Parts<'r> {
-        let mut parts = Parts::default();
-        for (path, value) in &record.members {
-            let known = self.known(*path);
-            if let Some(part) = known.part {
-                let place = parts.place(part);
-                if place.is_empty() {
-                    *place = value;
-                    continue;
-                }
-            }
-            let key = match known.key {
-                0 => self.key(*path),
-                key => key,
-            };
-            let value = self.builder.intern(value);
-            self.fields.push((key, value));
-        }
-        parts
-    }
-
-    #[inline]
-    fn known(&mut self, path: PathId) -> Known {
-        while self.known.len() < self.paths.len() {
-            let part = Part::of(self.paths.get(self.known.len() as PathId));
-            self.known.push(Known { part, key: 0 });
-        }
-        self.known.get(path as usize).copied().unwrap_or(Known { part: None, key: 0 })
-    }
-
-    /// The path's text in the batch.
-    fn key(&mut self, path: PathId) -> TextId {
-        let key = self.builder.intern(self.paths.get(path));
-        if let Some(known) = self.known.get_mut(path as usize) {
-            known.key = key;
-        }
-        key
-    }
-
-    #[inline]
-    fn word(&mut self, word: &'static str) -> TextId {
-        self.words.get(&mut self.builder, word)
-    }
-
-    /// Keeps a text of the record as a field.
-    fn field(&mut self, key: &'static str, value: &str) {
-        if !value.is_empty() {
-            let key = self.word(key);
-            let value = self.builder.intern(value);
-            self.fields.push((key, value));
-        }
+        self.rows.end();
     }
 
     /// The app's own word for the kind of sign-in, and whether a person was at the client.
     fn action(&mut self, parts: &Parts<'_>) {
-        let builder = &mut self.builder;
+        let builder = &mut self.rows.builder;
         let types = self.types.get(parts.types, |types| {
             let types = serde_json::from_str::<Vec<String>>(types).unwrap_or_default();
             Types {
@@ -291,74 +211,69 @@ impl Normalizer {
             _ => None,
         };
         if let Some(interactive) = interactive {
-            self.builder.set_integer(self.columns.interactive, i64::from(interactive));
+            self.rows.builder.set_integer(self.columns.interactive, i64::from(interactive));
         }
         if !matches!(parts.interactive, "true" | "false") {
-            self.field("isInteractive", parts.interactive);
+            self.rows.field("isInteractive", parts.interactive);
         }
-        let action = if types.count > 0 { types.first } else { self.word("signIn") };
-        self.builder.set_text(self.columns.action, action);
+        let action = if types.count > 0 { types.first } else { self.rows.word("signIn") };
+        self.rows.builder.set_text(self.columns.action, action);
         if types.count != 1 {
-            self.field("signInEventTypes", parts.types);
+            self.rows.field("signInEventTypes", parts.types);
         }
     }
 
     fn who(&mut self, parts: &Parts<'_>) {
         let service = parts.user.is_empty() && !parts.service.is_empty();
-        let builder = &mut self.builder;
+        let builder = &mut self.rows.builder;
         let principal = self.principals.get(parts.principal, |name| principal(builder, name));
         let (id, name) =
             if service { (parts.service, parts.service_name) } else { (parts.user, parts.name) };
-        let (id_text, name_text) = (self.builder.intern(id), self.builder.intern(name));
+        let (id_text, name_text) = (self.rows.builder.intern(id), self.rows.builder.intern(name));
         let actor = match principal.lower {
             0 => {
                 let text = [id, parts.principal, name].into_iter().find(|text| !text.is_empty());
-                lowered(&mut self.builder, text.unwrap_or_default())
+                lowered(&mut self.rows.builder, text.unwrap_or_default())
             }
             lower => lower,
         };
-        self.builder.set_text(self.columns.actor, actor);
-        self.builder.set_text(self.columns.actor_id, id_text);
-        self.builder.set_text(self.columns.actor_email, principal.email);
-        self.builder.set_text(self.columns.actor_name, name_text);
+        self.rows.builder.set_text(self.columns.actor, actor);
+        self.rows.builder.set_text(self.columns.actor_id, id_text);
+        self.rows.builder.set_text(self.columns.actor_email, principal.email);
+        self.rows.builder.set_text(self.columns.actor_name, name_text);
         if actor != 0 {
-            let kind = self.word(if service { "service" } else { "user" });
-            self.builder.set_text(self.columns.actor_type, kind);
+            let kind = self.rows.word(if service { "service" } else { "user" });
+            self.rows.builder.set_text(self.columns.actor_type, kind);
         }
         if !principal.same {
-            self.field("userPrincipalName", parts.principal);
+            self.rows.field("userPrincipalName", parts.principal);
         }
         if service {
-            self.field("userDisplayName", parts.name);
+            self.rows.field("userDisplayName", parts.name);
         } else {
-            self.field("servicePrincipalId", parts.service);
-            self.field("servicePrincipalName", parts.service_name);
+            self.rows.field("servicePrincipalId", parts.service);
+            self.rows.field("servicePrincipalName", parts.service_name);
         }
     }
 
     fn wherefrom(&mut self, parts: &Parts<'_>) {
-        let builder = &mut self.builder;
-        let found = self.addresses.get(parts.ip, |text| {
-            let ip = address(text);
-            let same = ip.as_deref() == Some(text);
-            Address { ip: ip.map_or(0, |ip| builder.intern(&ip)), same }
-        });
-        self.builder.set_text(self.columns.ip, found.ip);
+        let found = self.addresses.get(&mut self.rows.builder, parts.ip);
+        self.rows.builder.set_text(self.columns.ip, found.ip);
         if !found.same {
-            self.field("ipAddress", parts.ip);
+            self.rows.field("ipAddress", parts.ip);
         }
         // Version 1.0 gives only what Entra made of the client's words, such as `Chrome 142.0.0`.
         let agent = if parts.user_agent.is_empty() { parts.browser } else { parts.user_agent };
-        let agent = self.builder.intern(agent);
-        self.builder.set_text(self.columns.user_agent, agent);
-        let source = self.builder.intern(parts.client);
-        self.builder.set_text(self.columns.source, source);
+        let agent = self.rows.builder.intern(agent);
+        self.rows.builder.set_text(self.columns.user_agent, agent);
+        let source = self.rows.builder.intern(parts.client);
+        self.rows.builder.set_text(self.columns.source, source);
         if source != 0 {
-            let client = self.word(client(parts.client, parts.system));
-            self.builder.set_text(self.columns.client, client);
+            let client = self.rows.word(client(parts.client, parts.system));
+            self.rows.builder.set_text(self.columns.client, client);
         }
-        self.field("deviceDetail.operatingSystem", parts.system);
-        self.field("deviceDetail.browser", parts.browser);
+        self.rows.field("deviceDetail.operatingSystem", parts.system);
+        self.rows.field("deviceDetail.browser", parts.browser);
     }
 
     fn outcome(&mut self, parts: &Parts<'_>) {
@@ -368,51 +283,52 @@ impl Normalizer {
             code if INTERRUPTIONS.contains(&code) => "unknown",
             _ => "failure",
         };
-        let id = self.word(result);
-        self.builder.set_text(self.columns.result, id);
+        let id = self.rows.word(result);
+        self.rows.builder.set_text(self.columns.result, id);
         if parts.error != "0" {
-            self.field("status.errorCode", parts.error);
+            self.rows.field("status.errorCode", parts.error);
         }
         if result != "failure" {
-            self.field("status.failureReason", parts.reason);
+            self.rows.field("status.failureReason", parts.reason);
             return;
         }
         let reason = match parts.reason {
-            "" | "Other." => self.builder.intern(&format!("AADSTS{}", parts.error)),
-            reason => self.builder.intern(reason),
+            "" | "Other." => self.rows.builder.intern(&format!("AADSTS{}", parts.error)),
+            reason => self.rows.builder.intern(reason),
         };
-        self.builder.set_text(self.columns.reason, reason);
+        self.rows.builder.set_text(self.columns.reason, reason);
         if parts.reason == "Other." {
-            self.field("status.failureReason", parts.reason);
+            self.rows.field("status.failureReason", parts.reason);
         }
     }
 
     /// What was signed in to.
     fn app(&mut self, parts: &Parts<'_>) {
-        let (id, name) = (self.builder.intern(parts.app), self.builder.intern(parts.app_name));
-        self.builder.set_text(self.columns.object, id);
-        self.builder.set_text(self.columns.object_name, name);
+        let (id, name) =
+            (self.rows.builder.intern(parts.app), self.rows.builder.intern(parts.app_name));
+        self.rows.builder.set_text(self.columns.object, id);
+        self.rows.builder.set_text(self.columns.object_name, name);
         if id == 0 && name == 0 {
             return;
         }
-        let (role, kind) = (self.word("object"), self.word("other"));
-        self.builder.set_text(self.columns.object_kind, kind);
-        self.tables.object(&mut self.builder, [role, kind, id, name]);
-        self.field("appId", parts.app);
-        self.field("appDisplayName", parts.app_name);
+        let (role, kind) = (self.rows.word("object"), self.rows.word("other"));
+        self.rows.builder.set_text(self.columns.object_kind, kind);
+        self.rows.object([role, kind, id, name]);
+        self.rows.field("appId", parts.app);
+        self.rows.field("appDisplayName", parts.app_name);
     }
 
     /// The policies of conditional access that had a say. There may be dozens that had none; the raw
     /// record has them all.
     fn policies(&mut self, parts: &Parts<'_>) {
-        let builder = &mut self.builder;
+        let builder = &mut self.rows.builder;
         let known = self.policies.get(parts.policies, |text| {
             let fields = policies(text)?.into_iter();
             Some(fields.map(|(key, name)| (builder.intern(&key), builder.intern(&name))).collect())
         });
         match known {
-            Some(fields) => self.fields.extend_from_slice(&fields),
-            None => self.field("appliedConditionalAccessPolicies", parts.policies),
+            Some(fields) => fields.iter().for_each(|&(key, name)| self.rows.push_field(key, name)),
+            None => self.rows.field("appliedConditionalAccessPolicies", parts.policies),
         }
     }
 }
@@ -457,16 +373,6 @@ const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_000_000_0
 /// Reads a time: without a zone it is UTC.
 fn read_time(text: &str) -> Option<i64> {
     time::parse_or_utc(text).filter(|time| TIMES.contains(time))
-}
-
-/// An IP address, also one with a port.
-fn address(text: &str) -> Option<String> {
-    let text = text.trim();
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>()
-        .ok()
-        .or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
-        .map(|ip| ip.to_canonical().to_string())
 }
 
 /// Kind of client, by the vendor's word for it and the system it ran on.

@@ -1,12 +1,11 @@
 //! Makes activities of records: every member finds its column, an object, or a field.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
 
 use casbah_plugin::memo::Memo;
 use casbah_plugin::model::TextId;
-use casbah_plugin::record::{PathId, Paths, Record};
-use casbah_plugin::rows::{Tables, Words};
+use casbah_plugin::record::{Paths, Record};
+use casbah_plugin::rows::{Addresses, Known, Rows};
 use casbah_plugin::scan::{Broken, Scanner};
 use casbah_plugin::{Batch, BatchBuilder, time};
 
@@ -65,15 +64,6 @@ casbah_plugin::parts! {
     }
 }
 
-/// What a path means, with the name of the field that it is in the batch at hand.
-#[derive(Clone, Copy)]
-struct Known {
-    part: Option<Part>,
-    /// Whether only records about documents have it.
-    on_document: bool,
-    key: TextId,
-}
-
 /// What the name of an activity means, with its texts interned in the batch at hand.
 #[derive(Clone, Copy)]
 struct Meaning {
@@ -86,33 +76,20 @@ struct Meaning {
     entry: TextId,
 }
 
-#[derive(Clone, Copy)]
-struct Address {
-    /// 0 when it is none.
-    ip: TextId,
-    /// Whether it was written just so.
-    same: bool,
-}
-
 /// Makes a batch of records, one after the other.
 pub(crate) struct Normalizer<'s> {
     settings: &'s Settings,
-    builder: BatchBuilder,
+    rows: Rows,
     columns: Columns,
-    tables: Tables,
-    words: Words,
     numbering: Numbering,
     paths: Paths,
-    /// By path.
-    known: Vec<Known>,
+    known: Known<Part>,
     /// Whether records are written anew where the settings conceal something.
     rewrite: bool,
-    /// Fields of the record at hand.
-    fields: Vec<(TextId, TextId)>,
     /// What was made of texts that come again and again: of names of activities, by whether they are
     /// about a document, of hosts, and of applications.
     meanings: [Memo<Meaning>; 2],
-    addresses: Memo<Address>,
+    addresses: Addresses,
     clients: Memo<Option<&'static str>>,
     /// Addresses in lower case.
     lower: Memo<TextId>,
@@ -122,20 +99,16 @@ impl<'s> Normalizer<'s> {
     pub(crate) fn new(settings: &'s Settings) -> Self {
         let mut builder = BatchBuilder::new();
         let columns = Columns::new(&mut builder);
-        let tables = Tables::new(&mut builder);
         Self {
             settings,
-            builder,
+            rows: Rows::new(builder),
             columns,
-            tables,
-            words: Words::default(),
             numbering: Numbering::default(),
             paths: Paths::default(),
-            known: Vec::new(),
+            known: Known::default(),
             rewrite: false,
-            fields: Vec::new(),
             meanings: Default::default(),
-            addresses: Memo::default(),
+            addresses: Addresses::default(),
             clients: Memo::default(),
             lower: Memo::default(),
         }
@@ -148,7 +121,7 @@ impl<'s> Normalizer<'s> {
     }
 
     pub(crate) fn finish(self) -> Batch {
-        self.builder.finish()
+        self.rows.finish()
     }
 
     /// Adds the activity at the scanner's position; `record` is where it is taken apart.
@@ -183,90 +156,29 @@ impl<'s> Normalizer<'s> {
         // First of all, so that not even an id tells anything of what is concealed.
         treat(record, &mut self.paths, self.settings);
         let (id, repeat) = self.numbering.id(record, &self.paths);
-        self.builder.begin_row();
+        self.rows.begin();
         if self.rewrite {
-            let raw = self.builder.intern(&record::to_json(record, &self.paths));
-            self.builder.set_text(self.columns.raw, raw);
+            let raw = self.rows.builder.intern(&record::to_json(record, &self.paths));
+            self.rows.builder.set_text(self.columns.raw, raw);
         }
-        self.fields.clear();
-        let (parts, on_document) = self.parts(record);
-        let id = self.builder.intern(&id);
-        self.builder.set_text(self.columns.id, id);
+        let on_document = is_about_document(record, &self.paths);
+        let parts: Parts<'_> = self.known.sort(record, &self.paths, &mut self.rows, field);
+        self.rows.field("storageObject.fileExtension", parts.extension);
+        let id = self.rows.builder.intern(&id);
+        self.rows.builder.set_text(self.columns.id, id);
         if repeat > 0 {
-            self.field("repeat", &repeat.to_string());
+            self.rows.field("repeat", &repeat.to_string());
         }
         let meaning = self.meaning(parts.name, on_document);
         self.what(meaning, &parts);
         self.who(&parts);
         self.wherefrom(&parts);
         self.objects(meaning, &parts, on_document);
-        for &(key, value) in &self.fields {
-            self.tables.field(&mut self.builder, key, value);
-        }
-    }
-
-    /// Finds the members that have a place, and whether the record is about a document. All others
-    /// become fields.
-    fn parts<'r>(&mut self, record: &'r Record<'_>) -> (Parts<'r>, bool) {
-        let mut parts = Parts::default();
-        let mut on_document = false;
-        for (path, value) in &record.members {
-            let known = self.known(*path);
-            on_document |= known.on_document;
-            if let Some(part) = known.part {
-                let place = parts.place(part);
-                if place.is_empty() {
-                    *place = value;
-                    continue;
-                }
-            }
-            let key = match known.key {
-                0 => self.key(*path),
-                key => key,
-            };
-            let value = self.builder.intern(value);
-            self.fields.push((key, value));
-        }
-        self.field("storageObject.fileExtension", parts.extension);
-        (parts, on_document)
-    }
-
-    #[inline]
-    fn known(&mut self, path: PathId) -> Known {
-        while self.known.len() < self.paths.len() {
-            let path = self.paths.get(self.known.len() as PathId);
-            let on_document = is_on_document(path);
-            self.known.push(Known { part: Part::of(path), on_document, key: 0 });
-        }
-        let none = Known { part: None, on_document: false, key: 0 };
-        self.known.get(path as usize).copied().unwrap_or(none)
-    }
-
-    /// The name of the field that a path is, in the batch.
-    fn key(&mut self, path: PathId) -> TextId {
-        let key = self.builder.intern(&field(self.paths.get(path)));
-        if let Some(known) = self.known.get_mut(path as usize) {
-            known.key = key;
-        }
-        key
-    }
-
-    #[inline]
-    fn word(&mut self, word: &'static str) -> TextId {
-        self.words.get(&mut self.builder, word)
-    }
-
-    /// Keeps a text as a field.
-    fn field(&mut self, key: &'static str, value: &str) {
-        if !value.is_empty() {
-            let key = self.word(key);
-            let value = self.builder.intern(value);
-            self.fields.push((key, value));
-        }
+        self.rows.end();
     }
 
     fn meaning(&mut self, name: &str, on_document: bool) -> Meaning {
-        let (builder, settings) = (&mut self.builder, self.settings);
+        let (builder, settings) = (&mut self.rows.builder, self.settings);
         let [other, document] = &mut self.meanings;
         let known = if on_document { document } else { other };
         known.get(name, |name| {
@@ -284,22 +196,22 @@ impl<'s> Normalizer<'s> {
 
     fn what(&mut self, meaning: Meaning, parts: &Parts<'_>) {
         match read_time(parts.date) {
-            Some(time) => self.builder.set_integer(self.columns.time, time),
-            None => self.field("date", parts.date),
+            Some(time) => self.rows.builder.set_integer(self.columns.time, time),
+            None => self.rows.field("date", parts.date),
         }
-        self.builder.set_text(self.columns.kind, meaning.kind);
-        self.builder.set_text(self.columns.action, meaning.action);
-        self.builder.set_integer(self.columns.administrative, meaning.administrative.into());
+        self.rows.builder.set_text(self.columns.kind, meaning.kind);
+        self.rows.builder.set_text(self.columns.action, meaning.action);
+        self.rows.builder.set_integer(self.columns.administrative, meaning.administrative.into());
         // What failed is not in the log.
-        let result = self.word("success");
-        self.builder.set_text(self.columns.result, result);
-        let access = self.builder.intern(parts.access);
-        self.builder.set_text(self.columns.access, access);
-        let confidence = self.word("confidence");
-        self.fields.push((confidence, meaning.confidence));
+        let result = self.rows.word("success");
+        self.rows.builder.set_text(self.columns.result, result);
+        let access = self.rows.builder.intern(parts.access);
+        self.rows.builder.set_text(self.columns.access, access);
+        let confidence = self.rows.word("confidence");
+        self.rows.push_field(confidence, meaning.confidence);
         if meaning.entry != 0 {
-            let catalogue = self.word("catalogue");
-            self.fields.push((catalogue, meaning.entry));
+            let catalogue = self.rows.word("catalogue");
+            self.rows.push_field(catalogue, meaning.entry);
         }
     }
 
@@ -310,77 +222,75 @@ impl<'s> Normalizer<'s> {
             email => email,
         };
         let id = if parts.guid.is_empty() { parts.login } else { parts.guid };
-        let (email_text, id_text) = (self.builder.intern(email), self.builder.intern(id));
-        let name = self.builder.intern(parts.user_name);
-        let builder = &mut self.builder;
+        let (email_text, id_text) = (self.rows.builder.intern(email), self.rows.builder.intern(id));
+        let name = self.rows.builder.intern(parts.user_name);
+        let builder = &mut self.rows.builder;
         let actor = match (email_text, id_text) {
             (0, 0) => name,
             (0, id) => id,
             _ => self.lower.get(email, |email| builder.intern(&email.to_lowercase())),
         };
-        self.builder.set_text(self.columns.actor, actor);
-        self.builder.set_text(self.columns.actor_id, id_text);
-        self.builder.set_text(self.columns.actor_email, email_text);
-        self.builder.set_text(self.columns.actor_name, name);
+        self.rows.builder.set_text(self.columns.actor, actor);
+        self.rows.builder.set_text(self.columns.actor_id, id_text);
+        self.rows.builder.set_text(self.columns.actor_email, email_text);
+        self.rows.builder.set_text(self.columns.actor_name, name);
         if actor != 0 {
-            let user = self.word("user");
-            self.builder.set_text(self.columns.actor_type, user);
+            let user = self.rows.word("user");
+            self.rows.builder.set_text(self.columns.actor_type, user);
         }
         if !parts.guid.is_empty() && parts.login != email {
-            self.field("user.id", parts.login);
+            self.rows.field("user.id", parts.login);
         }
         let is = |kind: &str| parts.member_type.eq_ignore_ascii_case(kind);
         if is("internal") || is("external") {
-            self.builder.set_integer(self.columns.actor_external, is("external").into());
+            self.rows.builder.set_integer(self.columns.actor_external, is("external").into());
         } else {
-            self.field("user.memberType", parts.member_type);
+            self.rows.field("user.memberType", parts.member_type);
         }
     }
 
     fn wherefrom(&mut self, parts: &Parts<'_>) {
-        let builder = &mut self.builder;
-        let found = self.addresses.get(parts.host, |host| {
-            let ip = address(host);
-            let same = ip.as_deref() == Some(host);
-            Address { ip: ip.map_or(0, |ip| builder.intern(&ip)), same }
-        });
-        self.builder.set_text(self.columns.ip, found.ip);
+        let found = self.addresses.get(&mut self.rows.builder, parts.host);
+        self.rows.builder.set_text(self.columns.ip, found.ip);
         if !found.same {
-            self.field("host", parts.host);
+            self.rows.field("host", parts.host);
         }
-        let source = self.builder.intern(parts.source);
-        self.builder.set_text(self.columns.source, source);
+        let source = self.rows.builder.intern(parts.source);
+        self.rows.builder.set_text(self.columns.source, source);
         if source != 0 || !parts.source_id.is_empty() {
             let client = match self.clients.get(parts.source, client) {
                 Some(client) => client,
                 None if parts.source_id.starts_with("AP-") => "integration",
                 None => "unknown",
             };
-            let client = self.word(client);
-            self.builder.set_text(self.columns.client, client);
+            let client = self.rows.word(client);
+            self.rows.builder.set_text(self.columns.client, client);
         }
-        self.field("source.id", parts.source_id);
+        self.rows.field("source.id", parts.source_id);
     }
 
     fn objects(&mut self, meaning: Meaning, parts: &Parts<'_>, on_document: bool) {
-        let kind =
-            if on_document { self.word(container(parts.extension)) } else { meaning.object_kind };
-        let document = self.builder.intern(parts.document);
-        let name = self.builder.intern(parts.document_name);
-        self.builder.set_text(self.columns.object_kind, kind);
-        self.builder.set_text(self.columns.object, document);
-        self.builder.set_text(self.columns.object_name, name);
+        let kind = if on_document {
+            self.rows.word(container(parts.extension))
+        } else {
+            meaning.object_kind
+        };
+        let document = self.rows.builder.intern(parts.document);
+        let name = self.rows.builder.intern(parts.document_name);
+        self.rows.builder.set_text(self.columns.object_kind, kind);
+        self.rows.builder.set_text(self.columns.object, document);
+        self.rows.builder.set_text(self.columns.object_name, name);
         if document != 0 || name != 0 {
-            let role = self.word("object");
-            self.tables.object(&mut self.builder, [role, kind, document, name]);
+            let role = self.rows.word("object");
+            self.rows.object([role, kind, document, name]);
         }
-        let cabinet = self.builder.intern(parts.cabinet);
-        let name = self.builder.intern(parts.cabinet_name);
+        let cabinet = self.rows.builder.intern(parts.cabinet);
+        let name = self.rows.builder.intern(parts.cabinet_name);
         if cabinet != 0 || name != 0 {
-            let (role, kind) = (self.word("parent"), self.word("container"));
-            self.builder.set_text(self.columns.parent, cabinet);
-            self.builder.set_text(self.columns.parent_kind, kind);
-            self.tables.object(&mut self.builder, [role, kind, cabinet, name]);
+            let (role, kind) = (self.rows.word("parent"), self.rows.word("container"));
+            self.rows.builder.set_text(self.columns.parent, cabinet);
+            self.rows.builder.set_text(self.columns.parent_kind, kind);
+            self.rows.object([role, kind, cabinet, name]);
         }
     }
 }
@@ -391,12 +301,9 @@ fn treat(record: &mut Record<'_>, paths: &mut Paths, settings: &Settings) {
     if !settings.conceals() {
         return;
     }
-    let on_document = |record: &Record<'_>| {
-        record.members.iter().any(|(path, _)| is_on_document(paths.get(*path)))
-    };
-    let before = on_document(record);
+    let on_document = is_about_document(record, paths);
     record.members.retain_mut(|(path, value)| {
-        let treatment = match confidential(paths.get(*path), before) {
+        let treatment = match confidential(paths.get(*path), on_document) {
             Confidential::No => Treatment::Keep,
             Confidential::Name => settings.names,
             Confidential::Profile => settings.profile,
@@ -411,15 +318,15 @@ fn treat(record: &mut Record<'_>, paths: &mut Paths, settings: &Settings) {
             Treatment::Drop => false,
         }
     });
-    if before && !on_document(record) {
+    if on_document && !is_about_document(record, paths) {
         // It must still be seen that it was about a document.
         let dropped = paths.id("storageObject.dropped");
         record.members.push((dropped, Cow::Borrowed("true")));
     }
 }
 
-fn is_on_document(path: &str) -> bool {
-    path.starts_with("storageObject")
+fn is_about_document(record: &Record<'_>, paths: &Paths) -> bool {
+    record.members.iter().any(|(path, _)| paths.get(*path).starts_with("storageObject"))
 }
 
 /// What a value may give away.
@@ -456,13 +363,13 @@ fn confidential(path: &str, on_document: bool) -> Confidential {
 
 /// The name of a field: both spellings of the description are one, and the firm's own attributes
 /// stand under `profile`.
-fn field(path: &str) -> String {
+fn field(path: &str) -> Cow<'_, str> {
     match path.strip_prefix("storageObject.") {
         Some(member) if matches!(confidential(path, true), Confidential::Profile) => {
-            format!("profile.{member}")
+            Cow::Owned(format!("profile.{member}"))
         }
-        None if path == "description" => "desc".to_owned(),
-        _ => path.to_owned(),
+        None if path == "description" => Cow::Borrowed("desc"),
+        _ => Cow::Borrowed(path),
     }
 }
 
@@ -476,16 +383,6 @@ pub(crate) fn read_time(text: &str) -> Option<i64> {
 
 fn is_address(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'))
-}
-
-/// An IP address, also one with a port, and IPv4 written as IPv6; anything else is the name of a machine.
-fn address(host: &str) -> Option<String> {
-    let host = host.trim();
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    bare.parse::<IpAddr>()
-        .ok()
-        .or_else(|| host.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
-        .map(|ip| ip.to_canonical().to_string())
 }
 
 /// Kind of client, by the name of the application used; `None` when its id decides.

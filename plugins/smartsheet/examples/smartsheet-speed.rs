@@ -1,6 +1,6 @@
 //! Measures how long it takes to make activities of events, natively.
 //!
-//! `cargo run --release -p casbah-smartsheet --example normalize-speed [FILE]` prints nanoseconds an
+//! `cargo run --release -p casbah-smartsheet --example smartsheet-speed [FILE]` prints nanoseconds an
 //! event. Without a file it makes a page of 10,000 events in the shapes the app sends; `--write FILE`
 //! saves that page instead, to measure other ways with it.
 

@@ -1,6 +1,6 @@
 //! Measures how long it takes to make activities of records, natively.
 //!
-//! `cargo run --release -p casbah-netdocuments --example normalize-speed` prints nanoseconds a record
+//! `cargo run --release -p casbah-netdocuments --example netdocuments-speed` prints nanoseconds a record
 //! of a made-up consolidated log of 10,000 records, kept as they are and concealed.
 
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
