@@ -222,8 +222,10 @@ impl<'a> Finish<'a> {
                 (*entry, clock.max(waiting.clock).saturating_sub(lateness))
             }));
             let mut held = state::read(bytes, &window.rule).ok_or_else(|| wrong(bytes))?;
-            let Some(instants) = window.rule.consider(&mut held, &limited) else { continue };
-            touched.push(part.key.as_str());
+            let Some((changed, instants)) = window.rule.consider(&mut held, &limited) else {
+                continue;
+            };
+            touched.push((part.key.as_str(), changed));
             if !instants.is_empty() {
                 let group: Vec<String> =
                     self.group(window, part).into_iter().map(bounded).collect();

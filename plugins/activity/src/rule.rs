@@ -184,7 +184,7 @@ impl Rule {
         });
         let Some((span, _)) = admitted else { return Vec::new() };
         let fired = match &self.measure {
-            Measure::Sequence(sequence) => self.new_steps(sequence, &mut held.entries),
+            Measure::Sequence(sequence) => self.new_steps(sequence, &mut held.entries, span),
             _ => self.new_hits(&mut held.entries, span),
         };
         let Some(newest) = held.entries.last().map(|entry| entry.time) else { return fired };
@@ -193,25 +193,33 @@ impl Rule {
     }
 
     /// Takes in activities in the order of their arrival, each with the time before which nothing
-    /// may come any more, and returns all instants that are known of. For rules that are decided
-    /// afterwards. `None` when all of them came too late, and nothing has changed.
+    /// may come any more. Returns all instants later than some time as they are now; at that time
+    /// and before nothing has changed. `None` when all of them came too late, and nothing has
+    /// changed at all. For rules that are decided afterwards.
     pub(crate) fn consider(
         &self,
         held: &mut Held,
         arrivals: &[(Entry, i64)],
-    ) -> Option<Vec<Instant>> {
+    ) -> Option<(i64, Vec<Instant>)> {
         let mut limits = arrivals.iter().map(|(_, oldest)| *oldest);
-        let (_, oldest) = self.admit(held, arrivals.iter().map(|(entry, _)| *entry), |_| {
-            limits.next().unwrap_or(i64::MIN)
-        })?;
-        // First, since what is decided by this batch may be forgotten by it.
-        let instants = match &self.measure {
-            Measure::Sequence(sequence) => sequence.instants(self, &held.entries),
-            _ => self.instants(&held.entries),
+        let ((first, _), oldest) =
+            self.admit(held, arrivals.iter().map(|(entry, _)| *entry), |_| {
+                limits.next().unwrap_or(i64::MIN)
+            })?;
+        let changed = first.saturating_sub(self.within);
+        // Their windows, and those of earlier instants that may have the same evidence. Forgetting
+        // comes later: what is decided by this batch may be forgotten by it.
+        let reach = changed.saturating_sub(self.within).saturating_sub(self.within);
+        let start = held.entries.partition_point(|entry| entry.time <= reach);
+        let entries = held.entries.get(start..).unwrap_or_default();
+        let mut instants = match &self.measure {
+            Measure::Sequence(sequence) => sequence.instants(self, entries),
+            _ => self.instants(entries),
         };
+        instants.retain(|instant| instant.time > changed);
         let back = self.within.saturating_mul(self.lookback());
         self.forget(held, oldest.saturating_sub(back));
-        Some(instants)
+        Some((changed, instants))
     }
 
     /// How many windows before the last decision an activity can still be of use.
@@ -290,8 +298,18 @@ impl Rule {
     }
 
     /// Looks at all steps, and marks what has become part of a sequence.
-    fn new_steps(&self, sequence: &Sequence, entries: &mut [Entry]) -> Vec<Fired> {
+    fn new_steps(
+        &self,
+        sequence: &Sequence,
+        entries: &mut [Entry],
+        (first, last): (i64, i64),
+    ) -> Vec<Fired> {
         let mut fired: Vec<Fired> = Vec::new();
+        // A sequence with something new in it lies around that.
+        let start = entries.partition_point(|entry| entry.time <= self.before(first));
+        let beyond = last.saturating_add(self.within);
+        let end = entries.partition_point(|entry| entry.time < beyond);
+        let entries = entries.get_mut(start..end).unwrap_or_default();
         for instant in sequence.instants(self, entries) {
             let start = instant.fired.start;
             let mut left = Fired { evidence: Vec::new(), severity: 0, ..instant.fired.clone() };

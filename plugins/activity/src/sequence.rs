@@ -6,7 +6,7 @@
 //!
 //! It looks at all activities of a key at once, forth and back, and keeps nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::entry::{Entry, Fired, Instant};
@@ -27,15 +27,29 @@ pub(crate) struct Sequence {
 struct Moment {
     time: i64,
     entries: Range<usize>,
-    classes: Vec<Class>,
     /// Behind which steps nothing of this moment may come.
     nots: u8,
     /// The same of those that are no step themselves.
     strangers: u8,
-    /// From how many steps done to how many it can lead, one bit for each pair.
+    /// What its activities can be; `None` where none is a step.
+    able: Option<usize>,
+}
+
+/// What activities of the same time can be, together.
+struct Able {
+    classes: Vec<Class>,
+    /// As in [`Moment`].
+    strangers: u8,
+    /// From how many steps done to how many they can lead, one bit for each pair.
     leads: Pairs,
     /// For every class, the pairs it can take part in.
     with: Vec<Pairs>,
+}
+
+/// All moments, and all that moments can be.
+struct Moments {
+    list: Vec<Moment>,
+    able: Vec<Able>,
 }
 
 /// Pairs of numbers of steps, from and to, as bits.
@@ -80,6 +94,9 @@ impl Sequence {
     /// its bucket: the activities that are part of a sequence which is complete then, and of none
     /// that is complete earlier in the same bucket.
     pub(crate) fn instants(&self, rule: &Rule, entries: &[Entry]) -> Vec<Instant> {
+        if self.steps == 1 {
+            return self.alone(rule, entries);
+        }
         let seen = entries.iter().fold(0, |seen, entry| seen | entry.role.steps);
         if self.steps == 0 || seen.count_ones() < u32::from(self.steps) {
             return Vec::new();
@@ -103,17 +120,11 @@ impl Sequence {
         });
         let mut instants = Vec::with_capacity(fired.len());
         for (time, mut fired) in fired {
-            let Ok(place) = moments.binary_search_by_key(&time, |moment| moment.time) else {
+            let Ok(place) = moments.list.binary_search_by_key(&time, |moment| moment.time) else {
                 continue;
             };
             let Some(Some(done)) = complete.get(place) else { continue };
-            let due = if self.waits() {
-                done.began.saturating_add(rule.within)
-            } else {
-                time.saturating_add(1)
-            };
-            #[cfg(test)]
-            let due = if rule.planted == crate::rule::Planted::Hasty { time } else { due };
+            let due = self.due(rule, time, done.began);
             fired.evidence.sort_unstable();
             fired.start = rule.bucket(time);
             fired.facts = self.example(&moments, &begun, place);
@@ -122,13 +133,51 @@ impl Sequence {
         instants
     }
 
+    /// The instants of a single step, behind which something must not come.
+    fn alone(&self, rule: &Rule, entries: &[Entry]) -> Vec<Instant> {
+        let mut instants = Vec::new();
+        let mut next: Option<i64> = None;
+        let mut end = entries.len();
+        while let Some(time) = end.checked_sub(1).and_then(|last| entries.get(last)).map(|e| e.time)
+        {
+            let before = entries.get(..end).unwrap_or_default();
+            let start = end - before.iter().rev().take_while(|entry| entry.time == time).count();
+            let moment = entries.get(start..end).unwrap_or_default();
+            end = start;
+            let stranger = moment.iter().any(|entry| entry.role.steps == 0);
+            let comes = if stranger { Some(time) } else { next };
+            if comes.is_none_or(|comes| comes.saturating_sub(time) >= rule.within) {
+                let mut fired = Fired { start: rule.bucket(time), ..Fired::default() };
+                moment.iter().filter(|entry| entry.role.steps != 0).for_each(|e| fired.take(e));
+                if !fired.evidence.is_empty() {
+                    fired.facts.push(time);
+                    instants.push(Instant { time, due: self.due(rule, time, time), fired });
+                }
+            }
+            if moment.iter().any(|entry| entry.role.nots != 0) {
+                next = Some(time);
+            }
+        }
+        instants.reverse();
+        instants
+    }
+
+    /// When nothing can come any more that would change an instant whose sequence began last then.
+    fn due(&self, rule: &Rule, time: i64, began: i64) -> i64 {
+        #[cfg(test)]
+        if rule.planted == crate::rule::Planted::Hasty {
+            return time;
+        }
+        if self.waits() { began.saturating_add(rule.within) } else { time.saturating_add(1) }
+    }
+
     /// Joins what happened at the same time.
-    fn moments(&self, rule: &Rule, entries: &[Entry]) -> Vec<Moment> {
-        let mut known: HashMap<(Vec<Class>, u8), (Pairs, Vec<Pairs>)> = HashMap::new();
-        let mut moments = Vec::new();
+    fn moments(&self, rule: &Rule, entries: &[Entry]) -> Moments {
+        let mut moments = Moments { list: Vec::with_capacity(entries.len()), able: Vec::new() };
+        let mut classes: Vec<Class> = Vec::new();
         let mut start = 0;
         for run in entries.chunk_by(|a, b| is_same_moment(rule, a, b)) {
-            let mut classes = Vec::new();
+            classes.clear();
             let (mut nots, mut strangers) = (0, 0);
             for entry in run {
                 nots |= entry.role.nots & self.nots;
@@ -138,24 +187,28 @@ impl Sequence {
                 }
             }
             classes.sort_unstable();
-            let (leads, with) = match classes.as_slice() {
-                [] => (Pairs::default(), Vec::new()),
-                classes => known
-                    .entry((classes.to_vec(), strangers))
-                    .or_insert_with(|| self.leads(classes, strangers))
-                    .clone(),
+            let known = || {
+                let same = |able: &Able| able.strangers == strangers && able.classes == classes;
+                moments.able.iter().position(same)
+            };
+            let able = match classes.is_empty() {
+                true => None,
+                false => Some(known().unwrap_or_else(|| {
+                    moments.able.push(self.able(&classes, strangers));
+                    moments.able.len() - 1
+                })),
             };
             let entries = start..start + run.len();
             start += run.len();
             let time = run.first().map_or(0, |entry| entry.time);
-            moments.push(Moment { time, entries, classes, nots, strangers, leads, with });
+            moments.list.push(Moment { time, entries, nots, strangers, able });
         }
         moments
     }
 
     /// From how many steps to how many the activities of one moment lead, and which class can take
     /// part in that.
-    fn leads(&self, classes: &[Class], strangers: u8) -> (Pairs, Vec<Pairs>) {
+    fn able(&self, classes: &[Class], strangers: u8) -> Able {
         let (mut leads, mut with) = (Pairs::default(), vec![Pairs::default(); classes.len()]);
         let steps = usize::from(self.steps);
         for from in 0..steps {
@@ -174,22 +227,23 @@ impl Sequence {
                 }
             }
         }
-        (leads, with)
+        Able { classes: classes.to_vec(), strangers, leads, with }
     }
 
     /// What has begun before each moment, and what is complete in it.
-    fn forth(&self, rule: &Rule, moments: &[Moment]) -> (Vec<Begun>, Vec<Option<Complete>>) {
+    fn forth(&self, rule: &Rule, moments: &Moments) -> (Vec<Begun>, Vec<Option<Complete>>) {
         let steps = usize::from(self.steps);
         let mut before = Begun([None; MOST]);
-        let mut begun = Vec::with_capacity(moments.len());
-        let mut complete = Vec::with_capacity(moments.len());
-        for (place, moment) in moments.iter().enumerate() {
+        let mut begun = Vec::with_capacity(moments.list.len());
+        let mut complete = Vec::with_capacity(moments.list.len());
+        for (place, moment) in moments.list.iter().enumerate() {
+            let leads = moments.leads(moment);
             begun.push(before);
             let mut new: [Option<(i64, usize)>; MOST] = [None; MOST];
             let mut done = None::<i64>;
             for from in 0..steps {
                 let Some(began) = before.began(rule, moment, from) else { continue };
-                for to in (from + 1..=steps).filter(|&to| moment.leads.holds(from, to)) {
+                for to in (from + 1..=steps).filter(|&to| leads.holds(from, to)) {
                     match new.get_mut(to) {
                         Some(slot) if to < steps => *slot = (*slot).max(Some((began, place))),
                         _ => done = done.max(Some(began)),
@@ -213,7 +267,7 @@ impl Sequence {
     fn judge(
         &self,
         rule: &Rule,
-        moments: &[Moment],
+        moments: &Moments,
         mut complete: Vec<Option<Complete>>,
     ) -> Vec<Option<Complete>> {
         if !self.waits() {
@@ -221,7 +275,7 @@ impl Sequence {
         }
         let bit = 1 << (self.steps - 1);
         let mut next: Option<i64> = None;
-        for (moment, complete) in moments.iter().zip(&mut complete).rev() {
+        for (moment, complete) in moments.list.iter().zip(&mut complete).rev() {
             let comes = if moment.strangers & bit != 0 { Some(moment.time) } else { next };
             if let (Some(complete), Some(comes)) = (complete, comes) {
                 complete.stands = comes.saturating_sub(complete.began) >= rule.within;
@@ -238,7 +292,7 @@ impl Sequence {
     fn back(
         &self,
         rule: &Rule,
-        moments: &[Moment],
+        moments: &Moments,
         begun: &[Begun],
         complete: &[Option<Complete>],
         mut part: impl FnMut(&Moment, u8, [Option<i64>; 2]),
@@ -246,7 +300,10 @@ impl Sequence {
         let steps = usize::from(self.steps);
         let mut rests: Rests = [[None; 2]; MOST];
         let mut bucket = None;
-        for ((moment, begun), complete) in moments.iter().zip(begun).zip(complete).rev() {
+        let mut found: Vec<[Option<i64>; 2]> = Vec::new();
+        for ((moment, begun), complete) in moments.list.iter().zip(begun).zip(complete).rev() {
+            let able = moment.able.and_then(|able| moments.able.get(able));
+            let leads = moments.leads(moment);
             let here = rule.bucket(moment.time);
             if bucket != Some(here) {
                 let adjoins = bucket == Some(here.saturating_add(rule.quiet));
@@ -257,10 +314,11 @@ impl Sequence {
             }
             let stands = complete.is_some_and(|complete| complete.stands);
             let mut new: Rests = [[None; 2]; MOST];
-            let mut found = vec![[None; 2]; moment.classes.len()];
+            found.clear();
+            found.resize(able.map_or(0, |able| able.classes.len()), [None; 2]);
             for from in 0..steps {
                 let began = begun.began(rule, moment, from);
-                for to in (from + 1..=steps).filter(|&to| moment.leads.holds(from, to)) {
+                for to in (from + 1..=steps).filter(|&to| leads.holds(from, to)) {
                     let ends = match rests.get(to) {
                         Some(rest) if to < steps => {
                             let broken = moment.strangers & 1 << (to - 1) != 0;
@@ -274,7 +332,7 @@ impl Sequence {
                     let Some(began) = began else { continue };
                     let ends =
                         ends.map(|end| end.filter(|end| end.saturating_sub(began) < rule.within));
-                    for (found, with) in found.iter_mut().zip(&moment.with) {
+                    for (found, with) in found.iter_mut().zip(able.iter().flat_map(|a| &a.with)) {
                         if with.holds(from, to) {
                             earlier(found, ends);
                         }
@@ -287,19 +345,20 @@ impl Sequence {
                 }
                 earlier(slot, new);
             }
-            for (class, ends) in moment.classes.iter().zip(found) {
-                part(moment, class.0, ends);
+            for (class, ends) in able.iter().flat_map(|able| &able.classes).zip(&found) {
+                part(moment, class.0, *ends);
             }
         }
     }
 
     /// The times of the steps of the sequence that began last of those complete in a moment.
-    fn example(&self, moments: &[Moment], begun: &[Begun], place: usize) -> Vec<i64> {
+    fn example(&self, moments: &Moments, begun: &[Begun], place: usize) -> Vec<i64> {
         let mut times = Vec::with_capacity(self.steps.into());
         let (mut place, mut to) = (place, usize::from(self.steps));
-        while let (Some(moment), Some(begun)) = (moments.get(place), begun.get(place)) {
+        while let (Some(moment), Some(begun)) = (moments.list.get(place), begun.get(place)) {
+            let leads = moments.leads(moment);
             let latest = (0..to)
-                .filter(|&from| moment.leads.holds(from, to))
+                .filter(|&from| leads.holds(from, to))
                 .filter_map(|from| match from {
                     0 => Some((moment.time, place, 0)),
                     _ => begun.0.get(from).copied().flatten().map(|(began, at)| (began, at, from)),
@@ -314,6 +373,14 @@ impl Sequence {
         }
         times.reverse();
         times
+    }
+}
+
+impl Moments {
+    /// From how many steps done to how many a moment can lead.
+    fn leads(&self, moment: &Moment) -> Pairs {
+        let able = moment.able.and_then(|able| self.able.get(able));
+        able.map_or_else(Pairs::default, |able| able.leads)
     }
 }
 

@@ -107,13 +107,19 @@ impl Waiting {
         Some(writer.finish())
     }
 
-    /// Puts what is known of a key now in the place of what was known; `decided` is how far the past
-    /// had been decided before.
-    pub(crate) fn replace(&mut self, keys: &[&str], new: impl Iterator<Item = Due>) {
-        self.list.retain(|due| keys.binary_search(&due.key.as_str()).is_err());
-        let decided = self.decided;
+    /// Puts what is known of keys now in the place of what was known; `keys`, in order, come with the
+    /// time up to which nothing has changed. What had been decided before is left out.
+    pub(crate) fn replace(&mut self, keys: &[(&str, i64)], new: impl Iterator<Item = Due>) {
+        self.list.retain(|due| {
+            let place = keys.binary_search_by_key(&due.key.as_str(), |(key, _)| *key);
+            let changed = place.ok().and_then(|place| keys.get(place));
+            changed.is_none_or(|(_, changed)| due.instant.time <= *changed)
+        });
+        let (decided, kept) = (self.decided, self.list.len());
         self.list.extend(new.filter(|due| due.instant.due > decided));
-        self.list.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        if self.list.len() > kept {
+            self.list.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+        }
     }
 
     /// Moves the clock, and takes out what is decided by that: with it, how many of these had to be
@@ -278,7 +284,7 @@ mod tests {
         let (fired, forced) = waiting.settle(-100, 50);
         assert_eq!((fired.len(), forced, waiting.list.len()), (10, 10, MOST));
         assert_eq!((fired[9].instant.due, waiting.decided), (9, 9));
-        waiting.replace(&["9"], [at(9, 1)].into_iter());
+        waiting.replace(&[("9", -1)], [at(9, 1)].into_iter());
         assert_eq!(waiting.list.len(), MOST);
         let mut waiting = Waiting::default();
         waiting.replace(&[], (0..2000).map(|due| at(due, 500)));
