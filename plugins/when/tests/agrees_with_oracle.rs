@@ -71,6 +71,12 @@ fn object() -> impl Strategy<Value = Vec<(String, String)>> {
     )
 }
 
+/// Half hours of some weeks, or noons and midnights of a few days, whose distances are whole days.
+fn time(least: i64, most: i64) -> BoxedStrategy<Value> {
+    let half_days = prop_oneof![Just(-6i64), -2i64..8].prop_map(|number| number * 24);
+    prop_oneof![least..most, half_days].prop_map(|number| json!(START + number * 1_800_000)).boxed()
+}
+
 fn activity() -> impl Strategy<Value = Activity> {
     let maybe = |strategy: BoxedStrategy<Value>| prop::option::weighted(0.7, strategy);
     let columns = (
@@ -79,8 +85,8 @@ fn activity() -> impl Strategy<Value = Activity> {
         maybe("[ab]{1,3}".prop_map(Value::from).boxed()),
         maybe(text().prop_map(Value::from).boxed()),
         maybe((3i64..8).prop_map(Value::from).boxed()),
-        maybe((0i64..500).prop_map(|hours| json!(START + hours * 1_800_000)).boxed()),
-        maybe((-200i64..500).prop_map(|hours| json!(START + hours * 3_600_000)).boxed()),
+        maybe(time(0, 500)),
+        maybe(time(-200, 500)),
         maybe(any::<bool>().prop_map(Value::from).boxed()),
         maybe(prop::sample::select(&[0.5, 5.25, 7.5][..]).prop_map(|number| json!(number)).boxed()),
     );

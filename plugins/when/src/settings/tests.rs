@@ -109,3 +109,90 @@ fn problems_name_their_policy() {
     let problems = compile(&texts, &KEYS, read).map(|_| ()).unwrap_err();
     assert_eq!(problems.iter().map(|problem| problem.policy).collect::<Vec<_>>(), [1, 2, 3]);
 }
+
+/// What is left out, until when, and how severe the rest is.
+#[test]
+fn exemptions_and_severities() {
+    use casbah_model::{BatchBuilder, Severity};
+    let rows = [
+        ("export", "ana", Some(5)),
+        ("export", "svc", Some(5)),
+        ("export", "svc", Some(10)),
+        ("export", "svc", None),
+        ("view", "ana", Some(5)),
+        ("export", "bob", Some(5)),
+    ];
+    let mut builder = BatchBuilder::new();
+    for (kind, actor, day) in rows {
+        builder.begin_row();
+        builder.text("kind", kind);
+        builder.text("actor", actor);
+        if let Some(day) = day {
+            builder.integer("time", day * DAY);
+        }
+    }
+    let batch = builder.finish();
+    let exemption = |until: &str| {
+        format!(
+            r#"{{"when": [{{"field": "actor", "is": "svc"}}], "reason": "r", "owner": "o"{until}}}"#
+        )
+    };
+    let meant = |unless: &str| -> Vec<usize> {
+        let text = format!(
+            r#"{{"when": [{{"field": "kind", "is": "export"}}], "unless": [{unless}],
+                "severities": [{{"severity": "low", "when": [{{"field": "kind", "exists": true}}]}},
+                    {{"severity": "critical", "when": [{{"field": "actor", "is": "bob"}}]}},
+                    {{"severity": "high", "when": [{{"field": "actor", "in": ["svc", "bob"]}}]}}]}}"#
+        );
+        let read = |settings: &mut Settings<'_>| Some((settings.when()?, settings.severities()?));
+        let (plan, policies) = compile(&[text], &[], read).unwrap();
+        let mut evaluation = crate::Evaluation::new(&plan, &batch);
+        let (when, severities) = &policies[0];
+        let graded = evaluation.graded(severities);
+        assert_eq!(graded.of([0, 4]), Some(Severity::Low));
+        assert_eq!(graded.of([0, 1]), Some(Severity::High));
+        assert_eq!(graded.of([0, 1, 5]), Some(Severity::Critical));
+        assert_eq!(graded.of([]), None);
+        evaluation.rows(when).iter().collect()
+    };
+    assert_eq!(meant(""), [0, 1, 2, 3, 5]);
+    assert_eq!(meant(&exemption("")), [0, 5]);
+    // The sixth of January begins where the fifth day since 1970 does.
+    assert_eq!(meant(&exemption(r#", "until": "1970-01-06""#)), [0, 1, 2, 3, 5]);
+    assert_eq!(meant(&exemption(r#", "until": "1970-01-07""#)), [0, 2, 3, 5]);
+    assert_eq!(meant(&exemption(r#", "until": "1970-01-11T00:00:00.001Z""#)), [0, 3, 5]);
+    let both = format!("{}, {}", exemption(""), exemption("").replace("svc", "bob"));
+    assert_eq!(meant(&both), [0]);
+}
+
+/// A policy of very many values, as named lists have them, is read and found out in good time.
+#[test]
+fn long_lists_are_looked_up() {
+    use casbah_model::BatchBuilder;
+    let list = |each: fn(usize) -> String| {
+        (0..20_000).map(|n| format!("\"{}\"", each(n))).collect::<Vec<_>>().join(", ")
+    };
+    let text = format!(
+        r#"{{"when": [{{"field": "actor", "in": [{}]}}, {{"field": "ip", "cidr": [{}]}},
+            {{"field": "object.name", "contains": [{}]}}]}}"#,
+        list(|n| format!("user{n}@example.com")),
+        list(|n| format!("10.{}.{}.0/24", n / 250, n % 250)),
+        list(|n| format!("matter {n:05}")),
+    );
+    let (plan, whens) = compile(&[text], &[], |settings| settings.when()).unwrap();
+    let mut builder = BatchBuilder::new();
+    for n in 0..2000 {
+        builder.begin_row();
+        builder.text("actor", &format!("USER{n}@example.com"));
+        builder.text("ip", &format!("{}.0.{}.9", 10 + n % 2, n % 250));
+        builder.text("object.name", &format!("Files of MATTER {n:06}"));
+    }
+    let batch = builder.finish();
+    let got = crate::Evaluation::new(&plan, &batch).rows(&whens[0]).count();
+    // Six digits begin with the five of a matter below 20,000; half of the addresses are in.
+    assert_eq!(got, 1000);
+    let too_long =
+        format!(r#"{{"when": [{{"field": "actor", "in": [{}]}}]}}"#, ["\"x\""; 200_001].join(","));
+    let problems = compile(&[too_long], &[], |settings| settings.when()).map(|_| ()).unwrap_err();
+    assert_eq!(problems[0].to_string(), "/when/0/in: the list has more than 200000 values");
+}
