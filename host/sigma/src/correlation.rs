@@ -26,6 +26,10 @@ const TYPES: [&str; 7] = [
 const OPERATORS: [&str; 6] = ["gt", "gte", "lt", "lte", "eq", "neq"];
 /// The most that can be counted.
 const MOST: i64 = 10_000;
+/// The largest quantity to compare with.
+const LARGEST: f64 = 9e15;
+/// The most steps that a sequence can have.
+const MOST_STEPS: usize = 8;
 /// The longest time, s.
 const LONGEST: i64 = 90 * DAY;
 const DAY: i64 = 86_400;
@@ -285,6 +289,11 @@ impl<'d> Correlation<'d> {
         if places.len() < 2 {
             return Err(no(self.entry.span, "a temporal correlation needs two rules or more", ""));
         }
+        if places.len() > MOST_STEPS {
+            let message =
+                format!("it is about {} rules; {MOST_STEPS} can be put in relation", places.len());
+            return Err(no(self.entry.span, message, "split it"));
+        }
         self.all_of_them(places)?;
         let mut steps = Vec::new();
         let mut by: Option<Vec<String>> = None;
@@ -537,14 +546,17 @@ fn quantity(
     span: Span,
     condition: &Entry,
 ) -> Result<Map<String, Json>> {
-    // An open bound next to the value is the closed one: there is no number in between.
-    let (side, bound) = match operator {
-        "gt" => ("above", value),
-        "gte" => ("above", value.next_down()),
-        "lt" if kind != "value_sum" => ("below", value),
-        "lte" if kind != "value_sum" => ("below", value.next_up()),
+    let side = match operator {
+        "gt" => "above",
+        "gte" => "at-least",
+        "lt" if kind != "value_sum" => "below",
+        "lte" if kind != "value_sum" => "at-most",
         _ => return Err(upper(operator, span)),
     };
+    if value.abs() > LARGEST || (value * 1_000.0).fract() != 0.0 {
+        let message = format!("quantities are compared in thousandths, up to {LARGEST:e}");
+        return Err(no(span, message, "round the number"));
+    }
     let name = field.name.as_str();
     let (key, what) = match kind {
         "value_sum" => ("sum", Json::from(name)),
@@ -566,7 +578,7 @@ fn quantity(
             ("percentile", json!({"field": name, "of": of}))
         }
     };
-    Ok(Map::from_iter([(key.to_owned(), what), (side.to_owned(), Json::from(bound))]))
+    Ok(Map::from_iter([(key.to_owned(), what), (side.to_owned(), Json::from(value))]))
 }
 
 /// A length of time, as policies write it.

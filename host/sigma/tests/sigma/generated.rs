@@ -23,7 +23,12 @@ fn scalar() -> Union<BoxedStrategy<Value>> {
         (3, (0i64..6).prop_map(Value::from).boxed()),
         (1, select(vec![json!(0.5), json!(2.25), json!(7.5)]).boxed()),
         (1, any::<bool>().prop_map(Value::from).boxed()),
-        (2, select(vec!["10.1.2.3", "10.2.0.1", "::1", "5", "3.0"]).prop_map(Value::from).boxed()),
+        (
+            2,
+            select(vec!["10.1.2.3", "10.2.0.1", "2001:db8::7", "5", "3.0"])
+                .prop_map(Value::from)
+                .boxed(),
+        ),
         (
             2,
             select(vec!["2026-11-20T10:05:00Z", "2026-02-03T23:59:59+02:00"])
@@ -94,12 +99,15 @@ fn item() -> Union<BoxedStrategy<(String, Value)>> {
         1 => any::<bool>().prop_map(Value::from),
         1 => Just(Value::Null),
         1 => Just(json!(["", "b"])),
-        1 => Just(json!([1, "c*", null])),
+        1 => Just(json!([1, "c*"])),
     ];
     let numbers =
         prop_oneof![(0i64..6).prop_map(Value::from), Just(json!(1.5)), Just(json!([1, 4]))];
-    let ranges =
-        select(vec![json!("10.0.0.0/8"), json!(["10.1.0.0/16", "::/64"]), json!("10.2.0.1/32")]);
+    let ranges = select(vec![
+        json!("10.0.0.0/8"),
+        json!(["10.1.0.0/16", "2001:db8::/32"]),
+        json!("10.2.0.1/32"),
+    ]);
     let expressions =
         select(vec![json!("^b.*[cd]$"), json!("B|C"), json!("[0-9]+"), json!(["^d", "\\*"])]);
     let all = vec!["|contains|all", "|startswith|all", "|contains|all|cased"];
@@ -149,10 +157,6 @@ fn part() -> impl Strategy<Value = Value> {
         4 => map(),
         1 => vec(map(), 1..3).prop_map(Value::from),
         1 => plain(),
-        1 => plain().prop_map(|mut values| {
-            values.as_array_mut().unwrap().push("b*d".into());
-            json!({"|all": values})
-        }),
     ]
 }
 

@@ -4,8 +4,10 @@
 //! Protects that a rule used unchanged notices what its author meant.
 
 mod activities;
+mod correlations;
 mod differences;
 mod generated;
+mod host;
 mod oracle;
 mod published;
 mod refusals;

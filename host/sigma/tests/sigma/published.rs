@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use casbah_sigma::{Compiled, Policy, compile};
 use serde_json::{Map, Value};
 
-use crate::{activities, oracle};
+use crate::{activities, host, oracle};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
@@ -91,6 +91,15 @@ fn all_rules_compile_or_have_a_reason() {
         format!("{} policies, {entra} of them for entra\n{}", compiled.policies.len(), refused.join("\n\n")),
         @"283 policies, 5 of them for entra"
     );
+}
+
+/// The host and the detector accept every policy: one that they refuse would stop a whole folder.
+#[test]
+fn all_policies_are_accepted() {
+    let mut files = rules();
+    files.extend(pairs().into_iter().map(|(path, rule, _)| (path, rule)));
+    let compiled = compile(&files);
+    assert_eq!(host::read(&compiled).policies().len(), compiled.policies.len());
 }
 
 #[test]
