@@ -17,6 +17,7 @@ mod geo;
 #[path = "../../../host/detect/tests/support/mod.rs"]
 mod natively;
 mod policies;
+mod reload;
 mod road;
 mod start;
 
@@ -48,6 +49,9 @@ fn main() -> Result<()> {
     }
     if wanted("policies") {
         policies::measure(&engine, &company, &mut figures)?;
+    }
+    if wanted("reload") {
+        reload::measure(&engine, &company, folder.path(), &mut figures)?;
     }
     if wanted("normalize") {
         normalize(&engine, &company, &mut figures)?;
@@ -227,6 +231,7 @@ const TARGETS: &[(&str, bool, f64, &str)] = &[
         150_000.0,
         "1,000 policies, 900 with windows, sandboxed, on read batches, activities/s",
     ),
+    ("reload_1000_ms", true, 1000.0, "taking over 1,000 changed policies, ms"),
     ("policies_1000_over_10", true, 20.0, "1,000 policies over 10 of their kind"),
     ("window_bytes_per_key", true, 200.0, "a window's state with its key, bytes a policy and key"),
     ("start_ms", true, 150.0, "cold start with everything cached, ms"),

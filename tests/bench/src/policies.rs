@@ -95,6 +95,8 @@ fn run(detector: &dyn Detector, cuts: &[Batch]) -> Result<(Duration, Seen)> {
         })?;
         seen.asked += keys.len();
         seen.findings += outcome.findings.len();
+        for f in &outcome.findings { eprintln!("F {} {}", f.policy % 10, f.policy / 10 % 10); }
+        for k in &keys { eprintln!("K {} {}", k.policy % 10, k.policy / 10 % 10); }
         for (place, value) in outcome.changes {
             if let Some(key) = keys.get(place as usize) {
                 seen.states.insert(key.clone(), value);
@@ -117,7 +119,7 @@ fn frequent(batch: &Batch, column: &str) -> Vec<String> {
 }
 
 /// A thousand different policies about what is in the batch.
-fn policies(batch: &Batch) -> Vec<String> {
+pub(crate) fn policies(batch: &Batch) -> Vec<String> {
     let [kinds, actors, objects] =
         ["kind", "actor", "object"].map(|column| frequent(batch, column));
     let some = |of: &[String], from: usize, number: usize| -> Vec<String> {
