@@ -428,17 +428,109 @@ pub(crate) enum AlertStateArg {
 pub(crate) enum PolicyCommand {
     /// Lists the policies in force
     List,
+    /// Writes a new policy that passes its tests, to begin with
+    #[command(after_help = "\
+Templates come with tests and comments; lists that they name are written beside, with examples in them.
+Every built-in policy can be a template as well.
+
+  casbah policy new --list
+  casbah policy new mass-export --output my-policies
+  casbah policy new orion-wall --template netdocuments-matter-wall
+  casbah policy new many-prints --detector volume")]
+    New {
+        /// Name of the policy: a-z, 0-9 and `-`
+        name: Option<String>,
+        /// Begin with this template
+        #[arg(long, value_name = "NAME", conflicts_with = "detector")]
+        template: Option<String>,
+        /// Begin with an example for this detector [default: activity]
+        #[arg(long, value_name = "DETECTOR")]
+        detector: Option<String>,
+        /// Folder to write it into [default: the folder of policies in the settings, or the current one]
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// List the templates instead
+        #[arg(long, conflicts_with_all = ["name", "template", "detector", "output"])]
+        list: bool,
+    },
     /// Checks policy files and says everything that is wrong with them
+    #[command(after_help = "\
+Files are read with the lists beside them (lists/*.txt, lists/*.csv); a folder with its candidates
+(shadow/) and its Sigma rules (sigma/) as well. Needs no store: fit for a pre-commit hook.
+
+  casbah policy check my-policies
+  casbah policy check --format json my-policies/mass-export.yaml
+
+Exit code 1 when something is wrong.")]
     Check {
         /// Files or folders [default: the policies in force]
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
     /// Runs the tests that policy files carry
+    #[command(after_help = "\
+With --coverage every row of `when`, `unless`, `severity` and of sequences is taken for always true and
+for never true, and the tests run again: a row that none of them notices is named.
+
+  casbah policy test my-policies
+  casbah policy test --coverage my-policies/mass-export.yaml
+
+Exit code 1 when a test fails, or a row is not noticed.")]
     Test {
         /// Files or folders [default: the policies in force]
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// Say which rows no test notices
+        #[arg(long)]
+        coverage: bool,
+    },
+    /// Lays policy files out in one way: order of keys, blank lines
+    #[command(after_help = "\
+Comments stay with the keys they stand above; how values are written is left alone. What is laid out once
+is not changed again.
+
+  casbah policy format my-policies
+  casbah policy format --check my-policies      (exit code 1 when a file would change)
+  casbah policy format - < mass-export.yaml")]
+    Format {
+        /// Files or folders; `-` for stdin, written to stdout
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+        /// Change nothing, name the files that would be
+        #[arg(long)]
+        check: bool,
+    },
+    /// Prints the JSON Schema of policy files, for editors
+    #[command(after_help = "\
+Put it beside your policies, and name it in the first line of each; editors with a YAML language server
+complete and check then:
+
+  casbah policy schema > policy.schema.json
+  # yaml-language-server: $schema=policy.schema.json")]
+    Schema {
+        /// Only for policies of this detector
+        #[arg(long, value_name = "DETECTOR")]
+        detector: Option<String>,
+    },
+    /// Takes over Sigma rules and policy files that are right, and says why others are not
+    #[command(after_help = "\
+Sigma rules are copied unchanged into sigma/ of the folder of policies, and become policies whenever it is
+read. Policies of casbah are checked and copied beside those there are.
+
+  casbah policy import sigma/rules/cloud/aws --output my-policies
+  casbah policy import --show rule.yml          (prints the policy that a rule becomes)
+
+Exit code 1 when a rule can't be used.")]
+    Import {
+        /// Files or folders
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+        /// The folder of policies to copy into [default: that in the settings]
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Only print what rules become
+        #[arg(long)]
+        show: bool,
     },
     /// Prints a policy file
     Show {

@@ -103,6 +103,27 @@ pub fn read_policies(folder: &Path) -> Result<Vec<PolicySource>, PolicyErrors> {
     Ok(sources)
 }
 
+/// The lists that belong to a folder of policies.
+///
+/// # Errors
+/// When one of them can't be read, and everything that is wrong with any.
+pub fn read_lists(folder: &Path) -> Result<Lists, PolicyErrors> {
+    let mut problems = Vec::new();
+    let folder = folder.join("lists");
+    let paths = if folder.is_dir() {
+        files(&folder, &["txt", "csv"], 0, &mut problems)
+    } else {
+        Vec::new()
+    };
+    let sources = read_all(&paths, lists::MAX_BYTES, &mut problems);
+    let lists = Lists::read(&sources).unwrap_or_else(|wrong| {
+        problems.extend(wrong);
+        Lists::default()
+    });
+    PolicyErrors::none_of(problems)?;
+    Ok(lists)
+}
+
 /// Paths of what belongs to a folder, each kind in order.
 struct Found {
     policies: Vec<PathBuf>,

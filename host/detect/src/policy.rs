@@ -171,6 +171,25 @@ pub enum PolicyProblemKind {
     Template,
 }
 
+impl PolicyProblemKind {
+    /// The word for it in output that is read by programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Syntax => "syntax",
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Name => "name",
+            Self::Detector => "detector",
+            Self::Setting => "setting",
+            Self::Test => "test",
+            Self::List => "list",
+            Self::Group => "group",
+            Self::Template => "template",
+        }
+    }
+}
+
 /// One thing wrong with one policy file.
 pub type PolicyProblem = casbah_yaml::Problem<PolicyProblemKind>;
 
@@ -281,6 +300,29 @@ impl PolicySet {
         Self::read_with(&sources, detectors)
     }
 
+    /// Sets that were read apart, as one.
+    ///
+    /// # Errors
+    /// When two policies have one name.
+    pub fn join(sets: impl IntoIterator<Item = Self>) -> Result<Self, PolicyErrors> {
+        let mut joined = Self::default();
+        for set in sets {
+            joined.policies.extend(set.policies);
+            joined.unchecked_groups.extend(set.unchecked_groups);
+        }
+        joined.policies.sort_by(|a, b| (&a.name, &a.file).cmp(&(&b.name, &b.file)));
+        let mut problems = Vec::new();
+        for pair in joined.policies.windows(2) {
+            if let [first, second] = pair
+                && first.name == second.name
+            {
+                problems.push(same_name(&first.file, second, place_of_setting(second, "/policy")));
+            }
+        }
+        PolicyErrors::none_of(problems)?;
+        Ok(joined)
+    }
+
     /// Groups that policies name and that no directory was at hand to check.
     pub fn unchecked_groups(&self) -> &BTreeSet<String> {
         &self.unchecked_groups
@@ -356,20 +398,24 @@ fn check_names(drafts: &[Draft], problems: &mut Vec<PolicyProblem>) {
             .and_then(|document| document.get("policy"))
             .map(|entry| entry.value.span)
             .unwrap_or_default();
-        problems.push(PolicyProblem::at(
-            PolicyProblemKind::Name,
-            &draft.file,
-            &draft.text,
-            Wrong {
-                span,
-                message: format!("`{}` and `{}` have one name", other.file, draft.file),
-                hint: Some(format!(
-                    "rename one of them: alerts of policy `{}` would be mixed up",
-                    policy.name
-                )),
-            },
-        ));
+        problems.push(same_name(&other.file, policy, span));
     }
+}
+
+fn same_name(first: &str, second: &PolicyFile, span: Span) -> PolicyProblem {
+    PolicyProblem::at(
+        PolicyProblemKind::Name,
+        &second.file,
+        &second.source,
+        Wrong {
+            span,
+            message: format!("`{first}` and `{}` have one name", second.file),
+            hint: Some(format!(
+                "rename one of them: alerts of policy `{}` would be mixed up",
+                second.name
+            )),
+        },
+    )
 }
 
 /// Lets every detector look at the settings of all its policies, those with other mistakes included.

@@ -2,17 +2,28 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use casbah_detect::policy::{self, read_folder};
-use casbah_detect::{Detectors, PolicySet, PolicySource, run_tests};
+use anyhow::{Result, bail};
+use casbah_detect::schema::schema;
+use casbah_detect::{Detectors, PolicySet};
 use serde_json::json;
 
-use crate::cli::{Format, PolicyCommand};
-use crate::command::Found;
+use crate::cli::PolicyCommand;
 use crate::command::in_force::Place;
+use crate::command::{Found, Misunderstood};
 use crate::config::Config;
-use crate::output::{Output, counted};
+use crate::output::Output;
 use crate::plugins::Plugins;
+
+mod check;
+mod create;
+mod import;
+mod layout;
+mod paths;
+mod test;
+#[cfg(test)]
+mod tests;
+
+use paths::Named;
 
 /// The policies in force: those of the settings, otherwise the built-in ones.
 ///
@@ -23,26 +34,21 @@ pub(crate) fn load(place: &Place, detectors: &dyn Detectors) -> Result<PolicySet
 }
 
 /// The policies of the files and folders that were named, or those in force.
-fn named(paths: &[PathBuf], config: &Config, detectors: &dyn Detectors) -> Result<PolicySet> {
+fn named(paths: &[PathBuf], config: &Config, detectors: &dyn Detectors) -> Result<Named> {
     if paths.is_empty() {
-        return load(&config.place(), detectors);
+        let wanted = config.place().read(None, detectors)?;
+        return Ok(Named {
+            policies: wanted.policies,
+            shadow: wanted.shadow,
+            refused: wanted.refused,
+        });
     }
-    read_paths(paths, detectors)
+    paths::read(paths, detectors)
 }
 
 /// The policies of files and folders.
 pub(crate) fn read_paths(paths: &[PathBuf], detectors: &dyn Detectors) -> Result<PolicySet> {
-    let mut sources = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            sources.extend(read_folder(path)?);
-        } else {
-            let bytes = std::fs::read(path)
-                .with_context(|| format!("the policy `{}` can't be read", path.display()))?;
-            sources.push(PolicySource { file: path.display().to_string(), bytes });
-        }
-    }
-    Ok(PolicySet::read(&sources, detectors)?)
+    Ok(paths::read(paths, detectors)?.policies)
 }
 
 pub(crate) fn run(
@@ -53,16 +59,29 @@ pub(crate) fn run(
 ) -> Result<Found> {
     match command {
         PolicyCommand::List => list(&load(&config.place(), plugins)?, output)?,
-        PolicyCommand::Check { paths } => {
-            let set = named(paths, config, plugins)?;
-            set.groups(plugins)?;
-            output.say(&match set.policies().len() {
-                1 => "1 policy is well-formed".to_owned(),
-                number => format!("{number} policies are well-formed"),
-            });
+        PolicyCommand::Check { paths } => return check::run(paths, config, plugins, output),
+        PolicyCommand::Test { paths, coverage } => {
+            return test::run(&named(paths, config, plugins)?, *coverage, plugins, output);
         }
-        PolicyCommand::Test { paths } => {
-            return test(&named(paths, config, plugins)?, plugins, output);
+        PolicyCommand::Format { paths, check } => return layout::run(paths, *check, output),
+        PolicyCommand::Schema { detector } => print_schema(detector.as_deref(), plugins, output)?,
+        PolicyCommand::New { list: true, .. } => create::list(plugins, output)?,
+        PolicyCommand::New { name, template, detector, output: folder, .. } => {
+            let Some(name) = name else {
+                bail!(Misunderstood(
+                    "a new policy needs a name\nhint: `casbah policy new mass-export`".to_owned()
+                ));
+            };
+            let new = create::New {
+                name,
+                template: template.as_deref(),
+                detector: detector.as_deref(),
+                output: folder.as_deref(),
+            };
+            create::run(&new, config, plugins, output)?;
+        }
+        PolicyCommand::Import { paths, output: folder, show } => {
+            return import::run(paths, folder.as_deref(), *show, config, plugins, output);
         }
         PolicyCommand::Show { name, .. } => {
             let set = load(&config.place(), plugins)?;
@@ -76,6 +95,23 @@ pub(crate) fn run(
         _ => bail!("this needs the data folder"),
     }
     Ok(Found(false))
+}
+
+fn print_schema(
+    detector: Option<&str>,
+    detectors: &dyn Detectors,
+    output: &mut Output,
+) -> Result<()> {
+    let Some(schema) = schema(detectors, detector) else {
+        let names: Vec<_> =
+            detectors.names().iter().map(|name| format!("`{name}`")).collect();
+        bail!(Misunderstood(format!(
+            "there is no detector `{}`\nhint: there are {}",
+            detector.unwrap_or_default(),
+            names.join(", ")
+        )));
+    };
+    output.line(&serde_json::to_string_pretty(&schema)?)
 }
 
 fn list(set: &PolicySet, output: &mut Output) -> Result<()> {
@@ -111,44 +147,4 @@ fn list(set: &PolicySet, output: &mut Output) -> Result<()> {
                 .to_vec()
         },
     )
-}
-
-fn test(set: &PolicySet, plugins: &Plugins, output: &mut Output) -> Result<Found> {
-    let mut failed = 0;
-    let mut passed = 0;
-    let mut untested = Vec::new();
-    for file in set.policies() {
-        if file.tests.is_empty() {
-            untested.push(format!("`{}`", file.name));
-            continue;
-        }
-        let alone = policy::group(&file.detector, vec![file.clone()], plugins)?;
-        for result in run_tests(file, alone.detector()) {
-            if result.passed() {
-                passed += 1;
-            } else {
-                failed += 1;
-            }
-            if output.format == Format::Json {
-                output.json(&json!({
-                    "policy": result.policy,
-                    "test": result.name,
-                    "file": result.file,
-                    "line": result.line,
-                    "passed": result.passed(),
-                    "failure": result.failure,
-                }))?;
-            } else if let Some(failure) = &result.failure {
-                output.line(&format!(
-                    "{}:{}: `{}` of `{}` failed\n{failure}\n",
-                    result.file, result.line, result.name, result.policy
-                ))?;
-            }
-        }
-    }
-    if !untested.is_empty() {
-        output.say(&format!("without tests: {}", untested.join(", ")));
-    }
-    output.say(&format!("{} passed, {failed} failed", counted(passed as u64, "test", "tests")));
-    Ok(Found(failed > 0))
 }
