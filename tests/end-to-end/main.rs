@@ -10,6 +10,7 @@
 mod directory;
 mod enrich;
 mod kill;
+mod policies;
 mod program;
 mod secrets;
 mod sign_in;

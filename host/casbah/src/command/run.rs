@@ -14,7 +14,7 @@ use casbah_detect::{Evaluator, EvaluatorOptions, EvaluatorStatus};
 use casbah_enrich::Enricher;
 use casbah_model::ConnectionName;
 use casbah_model::adapter::Adapter as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch as channel;
 use tokio::task::JoinHandle;
 
@@ -57,6 +57,11 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
     let (evaluator, policies) = evaluate(&opened, &plugins, &directory)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Before anybody can know that it runs: a signal that nobody hears would end it.
+    let hang_up = {
+        let _entered = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
     let (handle, stop) = casbah_connect::stop();
     let served = {
         let (opened, plugins) = (opened.clone(), Arc::clone(&plugins));
@@ -90,7 +95,7 @@ pub(crate) fn run(args: &RunArgs, config: &Config, output: &mut Output) -> Resul
         warned: BTreeMap::new(),
         keeping: None,
     };
-    let ended = runtime.block_on(supervisor.run(handle, stop));
+    let ended = runtime.block_on(supervisor.run(handle, stop, hang_up));
     drop(served);
     // Tasks that still wait for an answer must not keep the program: all they hold is safe.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -165,7 +170,12 @@ struct Finished {
 }
 
 impl Supervisor {
-    async fn run(mut self, handle: StopHandle, mut stop: Stop) -> Result<Finished> {
+    async fn run(
+        mut self,
+        handle: StopHandle,
+        mut stop: Stop,
+        mut hang_up: Signal,
+    ) -> Result<Finished> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (log_end, mut grown) = channel::channel(0_u64);
@@ -180,7 +190,6 @@ impl Supervisor {
         let mut reload = tokio::time::interval(RELOAD);
         let mut look = tokio::time::interval(LOOK);
         let mut policies = tokio::time::interval(POLICIES);
-        let mut hang_up = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => handle.stop(),
