@@ -377,8 +377,9 @@ fn flatten(rows: &[Value], pointer: &str, depth: usize, found: &mut Vec<Found>) 
 }
 
 fn flatten_one(row: &Value, pointer: String, depth: usize, found: &mut Vec<Found>) {
-    let group =
-        ["any", "all", "not"].into_iter().find_map(|name| row.get(name).map(|inner| (name, inner)));
+    // `not` is an operator where there is a field.
+    let heads = if row.get("field").is_none() { &["any", "all", "not"][..] } else { &[] };
+    let group = heads.iter().find_map(|&name| row.get(name).map(|inner| (name, inner)));
     let Some((name, inner)) = group else {
         let text = flow(row);
         found.push(Found { pointer, depth, text, value: row.clone(), is_row: true });

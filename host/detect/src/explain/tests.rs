@@ -133,7 +133,7 @@ fn a_single_activity_needs_no_window() {
 policy: published
 title: Published
 severity: low
-when: [{field: kind, is: publish}, {field: fields.accessibleBy, is: ALL}, {field: objects.role, is: object}]
+when: [{field: kind, is: publish}, {field: fields.accessibleBy, is: ALL}, {field: objects.role, is: object}, {field: ip, not: 192.0.2.1, missing: match}]
 alert: {group: [actor], quiet: 1h}
 ";
     let acts = [Act::new(5, "ana", "publish", 4), Act::new(6, "ana", "publish", 1)];
@@ -142,5 +142,6 @@ alert: {group: [actor], quiet: 1h}
     4: {field: kind, is: publish} held 1 [publish x1]
     4: {field: fields.accessibleBy, is: ALL} held 1 [ALL x1]
     4: {field: objects.role, is: object} held 1 [object x1]
+    4: {field: ip, not: 192.0.2.1, missing: match} held 1 [(absent) x1]
     "#);
 }
