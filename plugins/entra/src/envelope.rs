@@ -79,12 +79,16 @@ pub(crate) fn pass<'a>(
     let text = text(&response.body).ok()?;
     let (_, skipped) = unmarked(text);
     let mut scanner = Scanner::starting_at(text, skipped);
-    let (mut spans, mut next, mut context) = (None, None, None);
+    let (mut spans, mut seen) = (Vec::new(), false);
+    let (mut next, mut context) = (None, None);
     let mut first = true;
     scanner.enter_object().ok()?;
     while let Some(key) = scanner.key(&mut first).ok()? {
         match key.plain()? {
-            "value" if spans.is_none() => spans = Some(items(&mut scanner, &mut each).ok()?),
+            "value" if !seen => {
+                seen = true;
+                scanner.items(&mut spans, &mut each).ok()?;
+            }
             "@odata.nextLink" if next.is_none() => next = Some(plain(&mut scanner)?),
             "@odata.context" if context.is_none() => context = Some(plain(&mut scanner)?),
             "value" | "@odata.nextLink" | "@odata.context" | "@odata.deltaLink" => return None,
@@ -93,31 +97,14 @@ pub(crate) fn pass<'a>(
             }
         }
     }
-    if !scanner.is_done() {
+    if !scanner.is_done() || !seen {
         return None;
     }
     let next = match next {
         Some(link) if !link.is_empty() => Some(link::target(link, context).ok()?),
         _ => None,
     };
-    Some(Rest { spans: spans?, next })
-}
-
-/// Hands over the items of the list that comes next, and tells where they stood.
-fn items<'a>(
-    scanner: &mut Scanner<'a>,
-    each: &mut impl FnMut(&mut Scanner<'a>) -> Result<(), Broken>,
-) -> Result<Vec<u32>, Broken> {
-    let mut spans = Vec::new();
-    let mut first = true;
-    scanner.enter_array()?;
-    while scanner.item(&mut first)? {
-        scanner.peek();
-        spans.push(scanner.at() as u32);
-        each(scanner)?;
-        spans.push(scanner.at() as u32);
-    }
-    Ok(spans)
+    Some(Rest { spans, next })
 }
 
 fn plain<'a>(scanner: &mut Scanner<'a>) -> Option<&'a str> {

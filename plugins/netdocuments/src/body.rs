@@ -2,7 +2,7 @@
 
 use casbah_plugin::body::{records, span, text, unmarked};
 use casbah_plugin::record::{Record, members};
-use casbah_plugin::scan::Scanner;
+use casbah_plugin::scan::{Broken, Scanner};
 use casbah_plugin::{Batch, Failure};
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -71,17 +71,13 @@ pub(crate) fn pass(body: &[u8], settings: &Settings, most: usize) -> Option<(Bat
     let mut scanner = Scanner::starting_at(text, skipped);
     let mut normalizer = Normalizer::rewriting(settings);
     let (mut record, mut spans) = (Record::default(), Vec::new());
-    let mut first = true;
-    scanner.enter_array().ok()?;
-    while scanner.item(&mut first).ok()? {
-        if spans.len() / 2 == most {
-            return None;
-        }
-        scanner.peek();
-        spans.push(scanner.at() as u32);
-        normalizer.read(&mut scanner, &mut record).ok()?;
-        spans.push(scanner.at() as u32);
-    }
+    let mut left = most;
+    let read = scanner.items(&mut spans, |scanner| {
+        let full = Broken { at: scanner.at(), expected: "no more records" };
+        left = left.checked_sub(1).ok_or(full)?;
+        normalizer.read(scanner, &mut record)
+    });
+    read.ok()?;
     scanner.is_done().then(|| (normalizer.finish(), spans))
 }
 

@@ -229,6 +229,28 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
+    /// Goes through the array that comes next: `each` reads an item, and where that stands is added to
+    /// `spans`, start and end in bytes of a text shorter than 4 GiB.
+    ///
+    /// # Errors
+    /// When it is no array, or no JSON, or when `each` says so.
+    #[inline]
+    pub fn items(
+        &mut self,
+        spans: &mut Vec<u32>,
+        mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        let mut first = true;
+        self.enter_array()?;
+        while self.item(&mut first)? {
+            self.peek();
+            spans.push(self.at as u32);
+            each(self)?;
+            spans.push(self.at as u32);
+        }
+        Ok(())
+    }
+
     /// The next value.
     ///
     /// # Errors
@@ -578,6 +600,22 @@ mod tests {
             assert_eq!(text.get(&mut String::new()), expected, "{raw}");
             let exact = serde_json::from_str::<String>(raw).ok();
             assert_eq!(text.exact().map(Cow::into_owned), exact, "{raw}");
+        }
+    }
+
+    /// Items are pointed at without the blanks around them.
+    #[test]
+    fn items_are_found_where_they_stand() {
+        for (text, expected) in [
+            ("[]", Some(vec![])),
+            (" [ 1 , {\"a\":[]}\n,null]", Some(vec![3, 4, 7, 15, 17, 21])),
+            ("[1,]", None),
+            ("[1", None),
+            ("{}", None),
+        ] {
+            let mut spans = Vec::new();
+            let found = Scanner::new(text).items(&mut spans, |scanner| scanner.value().map(drop));
+            assert_eq!(found.ok().map(|()| spans), expected, "{text}");
         }
     }
 

@@ -91,15 +91,7 @@ fn read_events<'a>(
     raw: &mut Vec<u32>,
 ) -> Result<(), Broken> {
     let mut event = Event::default();
-    let mut first = true;
-    scanner.enter_array()?;
-    while scanner.item(&mut first)? {
-        scanner.peek();
-        raw.push(scanner.at() as u32);
-        normalizer.read(scanner, &mut event)?;
-        raw.push(scanner.at() as u32);
-    }
-    Ok(())
+    scanner.items(raw, |scanner| normalizer.read(scanner, &mut event))
 }
 
 /// Makes activities of raw records again.
@@ -162,15 +154,7 @@ fn split_value(scanner: &mut Scanner<'_>, raw: &mut Vec<u32>) -> Result<(), Brok
 }
 
 fn split_array(scanner: &mut Scanner<'_>, raw: &mut Vec<u32>) -> Result<(), Broken> {
-    let mut first = true;
-    scanner.enter_array()?;
-    while scanner.item(&mut first)? {
-        scanner.peek();
-        raw.push(scanner.at() as u32);
-        scanner.value()?;
-        raw.push(scanner.at() as u32);
-    }
-    Ok(())
+    scanner.items(raw, |scanner| scanner.value().map(drop))
 }
 
 /// An object is a page when it has an array `data` and nothing that only events have.
