@@ -197,6 +197,14 @@ impl List {
         Ok(Self { name: name.to_owned(), file: file.clone(), digest, columns })
     }
 
+    /// Its values, unless it has several columns.
+    pub fn values(&self) -> Option<&[String]> {
+        match self.columns.as_slice() {
+            [(_, values)] => Some(values),
+            _ => None,
+        }
+    }
+
     /// Names of its columns; one that is empty for a `.txt`.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|(name, _)| name.as_str())

@@ -62,7 +62,7 @@ impl Place {
             .iter()
             .map(|rule| (rule.file.as_str(), String::from_utf8_lossy(&rule.bytes).into_owned()))
             .collect();
-        let compiled = casbah_sigma::compile(&rules);
+        let compiled = sigma(&content.lists).compile(&rules);
         sources.extend(
             compiled
                 .policies
@@ -99,6 +99,14 @@ impl Place {
     pub(crate) fn stamp(&self) -> String {
         self.folder.as_deref().map(folder::stamp).unwrap_or_default()
     }
+}
+
+/// What makes policies of Sigma rules: a list of the tenant resolves the placeholder of its name.
+pub(crate) fn sigma(lists: &Lists) -> casbah_sigma::Compiler {
+    lists.iter().fold(casbah_sigma::Compiler::default(), |compiler, list| match list.values() {
+        Some(values) => compiler.placeholder(&list.name, values),
+        None => compiler,
+    })
 }
 
 impl Wanted {

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use casbah_detect::folder::{self, FolderContent};
-use casbah_detect::{Detectors, PolicyErrors, PolicySet, PolicySource, Sources};
+use casbah_detect::{Detectors, Lists, PolicyErrors, PolicySet, PolicySource, Sources};
 use casbah_sigma::Refused;
+
+use crate::command::in_force::sigma;
 
 /// What was named, read and checked.
 pub(crate) struct Named {
@@ -51,7 +53,7 @@ pub(crate) fn read(paths: &[PathBuf], detectors: &dyn Detectors) -> Result<Named
                 continue;
             }
         };
-        let compiled = compile(&content.sigma);
+        let compiled = compile(&content.sigma, &content.lists);
         refused.extend(compiled.refused);
         let mut policies = content.policies;
         policies.extend(compiled.policies);
@@ -119,12 +121,12 @@ pub(crate) struct Compiled {
 }
 
 /// Makes policies of Sigma rules.
-pub(crate) fn compile(rules: &[PolicySource]) -> Compiled {
+pub(crate) fn compile(rules: &[PolicySource], lists: &Lists) -> Compiled {
     let files: Vec<(&str, String)> = rules
         .iter()
         .map(|rule| (rule.file.as_str(), String::from_utf8_lossy(&rule.bytes).into_owned()))
         .collect();
-    let compiled = casbah_sigma::compile(&files);
+    let compiled = sigma(lists).compile(&files);
     let policies = compiled
         .policies
         .into_iter()
