@@ -29,7 +29,6 @@ use casbah_when::{Cell, Cells, Places, Plan, description, keys};
 use crate::entry::{Entry, Fired};
 use crate::parts::{Item, Lists};
 use crate::report::Told;
-use crate::rule::Values;
 use crate::settings::{Policy, Window};
 use crate::waiting::{Due, Waiting};
 use crate::work::{Found, Part, Single, Work};
@@ -86,11 +85,11 @@ impl Detector for Activity {
         let mut batch = Finish {
             of: self,
             places: Places::of(&self.batch),
-            fingerprints: Fingerprints::default(),
             place: 0,
             states,
             outcome: Outcome::default(),
         };
+        batch.outcome.changes.reserve(asked);
         for single in &self.found.singles {
             batch.single(single);
         }
@@ -117,7 +116,6 @@ impl Activity {
 struct Finish<'a> {
     of: &'a Activity,
     places: Places<'a>,
-    fingerprints: Fingerprints,
     /// The next state.
     place: usize,
     states: &'a [Vec<u8>],
@@ -142,7 +140,7 @@ impl<'a> Finish<'a> {
         let mut arrivals = Vec::new();
         for part in self.of.found.parts.get(work.parts.clone()).unwrap_or_default() {
             let (place, bytes) = self.next_state();
-            self.arrivals(window, part, &mut arrivals);
+            self.arrivals(part, &mut arrivals);
             if let Some(after) = state::append(bytes, &window.rule, &arrivals) {
                 self.outcome.changes.push((place as u32, after));
                 continue;
@@ -215,7 +213,7 @@ impl<'a> Finish<'a> {
         let mut limited = Vec::new();
         for part in of.found.parts.get(work.parts.clone()).unwrap_or_default() {
             let (place, bytes) = self.next_state();
-            self.arrivals(window, part, &mut arrivals);
+            self.arrivals(part, &mut arrivals);
             limited.clear();
             limited.extend(arrivals.iter().zip(self.items(part)).map(|(entry, item)| {
                 let clock = of.found.clocks.get(item.row as usize).copied().unwrap_or(i64::MIN);
@@ -287,30 +285,15 @@ impl<'a> Finish<'a> {
     }
 
     /// The activities of a key, in the order of their arrival.
-    fn arrivals(&mut self, window: &Window, part: &Part, arrivals: &mut Vec<Entry>) {
-        let batch = &self.of.batch;
-        let cells = window.value.map(|value| self.of.plan.cells(value, batch));
-        let values = window.rule.values();
+    fn arrivals(&self, part: &Part, arrivals: &mut Vec<Entry>) {
         arrivals.clear();
-        for item in self.items(part) {
-            let row = item.row as usize;
-            let value = match (values, cells) {
-                (Values::Hashes, Some(cells)) => {
-                    self.fingerprints.of(batch, cells.cell(batch, row))
-                }
-                (Values::Quantities, Some(cells)) => {
-                    work::quantity(window, cells, batch, row).unwrap_or(0).cast_unsigned()
-                }
-                _ => 0,
-            };
-            arrivals.push(Entry {
-                time: self.places.time(row),
-                sequence: self.places.sequence(row),
-                value,
-                role: item.role,
-                marks: 0,
-            });
-        }
+        arrivals.extend(self.items(part).iter().map(|item| Entry {
+            time: self.places.time(item.row as usize),
+            sequence: self.places.sequence(item.row as usize),
+            value: item.value,
+            role: item.role,
+            marks: 0,
+        }));
     }
 
     /// Values of the group that a part belongs to.
@@ -372,23 +355,6 @@ impl<'a> Finish<'a> {
         match self.of.batch.text("id", row) {
             "" => self.places.sequence(row).to_string(),
             id => id.to_owned(),
-        }
-    }
-}
-
-/// Fingerprints of texts of a batch, each made once.
-#[derive(Default)]
-struct Fingerprints(Vec<Option<u64>>);
-
-impl Fingerprints {
-    fn of(&mut self, batch: &Batch, cell: Cell) -> u64 {
-        let Cell::Text(id) = cell else { return keys::fingerprint(batch, cell) };
-        if self.0.is_empty() {
-            self.0.resize(batch.texts.len(), None);
-        }
-        match self.0.get_mut(id as usize) {
-            Some(known) => *known.get_or_insert_with(|| keys::fingerprint(batch, cell)),
-            None => keys::fingerprint(batch, cell),
         }
     }
 }

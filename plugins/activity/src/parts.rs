@@ -17,6 +17,8 @@ use crate::entry::Role;
 pub(crate) struct Item {
     pub(crate) row: u32,
     pub(crate) role: Role,
+    /// Its value, as in [`Entry`](crate::entry::Entry).
+    pub(crate) value: u64,
 }
 
 /// Lists of fields that policies count by, each once.
@@ -63,7 +65,12 @@ struct Made<'a> {
     /// A number for every beginning of a list of values; those of whole lists are numbers of keys.
     known: HashMap<(u32, u32, Cell), u32>,
     next: u32,
+    /// Keys by number, as far as anybody asked.
+    keys: HashMap<u32, String>,
 }
+
+/// The longest text that is its own key.
+const PLAIN: usize = 512;
 
 impl<'a> Parting<'a> {
     pub(crate) fn new(lists: &Lists, evaluation: &Evaluation<'a>, batch: &'a Batch) -> Self {
@@ -75,9 +82,13 @@ impl<'a> Parting<'a> {
                     list.iter().map(|&source| evaluation.cells(source)).collect();
                 match by.as_slice() {
                     [cells @ Cells::Text(ids)] => Values::Texts(*cells, ids),
-                    _ => {
-                        Values::Made(Made { by, rows: Vec::new(), known: HashMap::new(), next: 0 })
-                    }
+                    _ => Values::Made(Made {
+                        by,
+                        rows: Vec::new(),
+                        known: HashMap::new(),
+                        next: 0,
+                        keys: HashMap::new(),
+                    }),
                 }
             })
             .collect();
@@ -118,7 +129,7 @@ impl<'a> Parting<'a> {
             let length = std::mem::replace(slot, ends as u32) as usize;
             ends += length;
         }
-        list.resize(ends, Item { row: 0, role: Role::default() });
+        list.resize(ends, Item { row: 0, role: Role::default(), value: 0 });
         for &(number, item) in &self.numbered {
             let Some(slot) = self.slots.get_mut(number as usize) else { continue };
             if let Some(place) = list.get_mut(*slot as usize) {
@@ -132,7 +143,7 @@ impl<'a> Parting<'a> {
             let Some(slot) = self.slots.get_mut(number as usize) else { continue };
             let end = std::mem::take(slot) as usize;
             let row = list.get(begin).map_or(0, |item| item.row as usize);
-            each(begin..end, values.key(self.batch, row));
+            each(begin..end, values.key(self.batch, number, row));
             begin = end;
         }
         self.touched.clear();
@@ -148,11 +159,21 @@ impl Values<'_> {
         }
     }
 
-    /// The key of a row, of the same values for the same key in every batch.
-    fn key(&self, batch: &Batch, row: usize) -> String {
+    /// The key of a row with that number; the same values have the same key in every batch.
+    fn key(&mut self, batch: &Batch, number: u32, row: usize) -> String {
         match self {
-            Self::Texts(cells, _) => keys::key(batch, std::slice::from_ref(cells), row),
-            Self::Made(made) => keys::key(batch, &made.by, row),
+            Self::Texts(cells, _) => {
+                let text = batch.texts.get(number);
+                // A short cut: the key of a plain text is the text.
+                if text.len() <= PLAIN && !text.bytes().any(|byte| byte < b' ') {
+                    return text.to_owned();
+                }
+                keys::key(batch, std::slice::from_ref(cells), row)
+            }
+            Self::Made(made) => {
+                let by = &made.by;
+                made.keys.entry(number).or_insert_with(|| keys::key(batch, by, row)).clone()
+            }
         }
     }
 }
@@ -187,5 +208,68 @@ impl Made<'_> {
             });
         }
         Some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use casbah_model::BatchBuilder;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        /// Rows stand together exactly when they have the same key, by one column or several, and the
+        /// key is the one that every detector makes of them.
+        #[test]
+        fn parts_are_the_rows_of_a_key(
+            rows in proptest::collection::vec(("[ab,\u{1f}]{0,2}|x{511,513}", "[ab\u{1f}]{0,2}", proptest::option::of(0i64..3)), 0..20),
+            keep in any::<u32>(),
+        ) {
+            let mut builder = BatchBuilder::new();
+            for (actor, app, amount) in &rows {
+                builder.begin_row();
+                builder.text("actor", actor);
+                builder.text("app", app);
+                if let Some(amount) = amount {
+                    builder.integer("amount", *amount);
+                }
+            }
+            let batch = builder.finish();
+            let mut plan = casbah_when::Plan::default();
+            let mut lists = Lists::default();
+            let of = |plan: &mut casbah_when::Plan, names: &[&str]| -> Vec<Source> {
+                names.iter().map(|name| plan.source(name).unwrap()).collect()
+            };
+            let wanted: Vec<_> = [&["actor"][..], &["actor", "app"], &["amount"], &["app", "amount"]]
+                .into_iter()
+                .map(|names| { let by = of(&mut plan, names); (lists.place(&by), by) })
+                .collect();
+            let evaluation = Evaluation::new(&plan, &batch);
+            let mut parting = Parting::new(&lists, &evaluation, &batch);
+            // Twice: what the first time leaves behind must not be seen.
+            for _ in 0..2 {
+                for (place, by) in &wanted {
+                    let cells: Vec<_> = by.iter().map(|&source| evaluation.cells(source)).collect();
+                    let kept = (0..rows.len()).filter(|row| keep >> row & 1 == 1);
+                    let mut expected: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+                    for row in kept.clone() {
+                        if cells.iter().all(|cells| cells.cell(&batch, row) != Cell::Absent) {
+                            expected.entry(keys::key(&batch, &cells, row)).or_default().push(row as u32);
+                        }
+                    }
+                    let items = kept.map(|row| Item { row: row as u32, role: Role::default(), value: 7 });
+                    let (mut list, mut parts) = (Vec::new(), Vec::new());
+                    parting.part(*place, items, &mut list, |range, key| parts.push((range, key)));
+                    let number = parts.len();
+                    let found: BTreeMap<String, Vec<u32>> = parts
+                        .into_iter()
+                        .map(|(range, key)| (key, list[range].iter().map(|item| item.row).collect()))
+                        .collect();
+                    prop_assert_eq!(found.len(), number, "a key comes twice");
+                    prop_assert_eq!(found, expected);
+                }
+            }
+        }
     }
 }

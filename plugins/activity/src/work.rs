@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use casbah_model::table::ABSENT_INTEGER;
 use casbah_model::{Batch, Severity, StateKey};
-use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Rows, keys};
+use casbah_when::{Cell, Cells, Evaluation, Places, Plan, Rows, Source, keys};
 
 use crate::entry::Role;
 use crate::parts::{Item, Lists, Parting};
-use crate::rule::Values;
+use crate::rule::Measure;
 use crate::settings::{Policy, Window, thousandths};
 
 /// What there is to do.
@@ -76,6 +76,7 @@ pub(crate) fn find(plan: &Plan, lists: &Lists, policies: &[Policy], batch: &Batc
         places: Places::of(batch),
         credible: None,
         roles: Vec::new(),
+        columns: Vec::new(),
         found: Found::default(),
     };
     for (index, policy) in policies.iter().enumerate() {
@@ -98,7 +99,35 @@ struct Search<'a> {
     credible: Option<Rows>,
     /// Room for roles by row; all empty in between.
     roles: Vec<Role>,
+    /// Values that windows look at, as far as anybody asked.
+    columns: Vec<Column>,
     found: Found,
+}
+
+/// Values of a field by row.
+struct Column {
+    source: Source,
+    measured: Measured,
+    rows: Vec<Known>,
+}
+
+/// In which way a field is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measured {
+    /// Its values are told apart.
+    Distinct,
+    /// Its quantities are compared.
+    Quantities,
+    /// Its quantities are added up.
+    Sums,
+}
+
+/// What is known of a row's value.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Nothing,
+    Missing,
+    Value(u64),
 }
 
 impl<'a> Search<'a> {
@@ -203,21 +232,30 @@ impl<'a> Search<'a> {
         if rows.is_empty() {
             return;
         }
-        let Self { evaluation, parting, lists, batch, roles, found, .. } = self;
+        let Self { evaluation, parting, lists, batch, roles, columns, found, .. } = self;
         let parting = parting.get_or_insert_with(|| Parting::new(lists, evaluation, batch));
-        let value = window.value.map(|value| evaluation.cells(value));
-        let values = window.rule.values();
-        let items = rows
-            .iter()
-            .filter(|&row| match (values, value) {
-                (Values::Hashes, Some(cells)) => cells.cell(batch, row) != Cell::Absent,
-                (Values::Quantities, Some(cells)) => quantity(window, cells, batch, row).is_some(),
-                _ => true,
-            })
-            .map(|row| {
-                let role = roles.get_mut(row).map(std::mem::take).unwrap_or_default();
-                Item { row: row as u32, role }
+        let mut column = window.value.and_then(|source| {
+            let measured = match window.rule.measure {
+                Measure::Distinct(_) => Measured::Distinct,
+                Measure::Sum(..) => Measured::Sums,
+                _ => Measured::Quantities,
+            };
+            let same = |column: &Column| column.source == source && column.measured == measured;
+            let place = columns.iter().position(same).unwrap_or_else(|| {
+                let rows = vec![Known::Nothing; batch.len()];
+                columns.push(Column { source, measured, rows });
+                columns.len() - 1
             });
+            Some((columns.get_mut(place)?, evaluation.cells(source)))
+        });
+        let items = rows.iter().filter_map(|row| {
+            let value = match &mut column {
+                None => 0,
+                Some((column, cells)) => column.value(*cells, batch, row)?,
+            };
+            let role = roles.get_mut(row).map(std::mem::take).unwrap_or_default();
+            Some(Item { row: row as u32, role, value })
+        });
         let Found { parts, items: all, keys, .. } = found;
         parting.part(list, items, all, |items, key| {
             let own = if waits { key.clone() } else { String::new() };
@@ -251,7 +289,7 @@ impl<'a> Search<'a> {
             let parting = parting.get_or_insert_with(|| Parting::new(lists, evaluation, batch));
             let items = rows.iter().map(|row| {
                 let role = roles.get_mut(row).map(std::mem::take).unwrap_or_default();
-                Item { row: row as u32, role }
+                Item { row: row as u32, role, value: 0 }
             });
             let mut list = Vec::new();
             let mut parts = Vec::new();
@@ -313,14 +351,35 @@ pub(crate) fn severity(grade: u8) -> Option<Severity> {
     usize::from(grade).checked_sub(1).and_then(|place| Severity::ALL.get(place).copied())
 }
 
-/// The quantity of a row in thousandths, if it has one that counts.
-pub(crate) fn quantity(
-    window: &Window,
-    cells: Cells<'_>,
-    batch: &Batch,
-    row: usize,
-) -> Option<i64> {
-    let quantity = match cells {
+impl Column {
+    /// The value of a row, if it has one that counts.
+    #[inline]
+    fn value(&mut self, cells: Cells<'_>, batch: &Batch, row: usize) -> Option<u64> {
+        let known = self.rows.get_mut(row)?;
+        if let Known::Nothing = known {
+            let value = match self.measured {
+                Measured::Distinct => match cells.cell(batch, row) {
+                    Cell::Absent => None,
+                    cell => Some(keys::fingerprint(batch, cell)),
+                },
+                // A sum must only grow by one more activity.
+                Measured::Sums => quantity(cells, batch, row)
+                    .filter(|quantity| *quantity >= 0)
+                    .map(i64::cast_unsigned),
+                Measured::Quantities => quantity(cells, batch, row).map(i64::cast_unsigned),
+            };
+            *known = value.map_or(Known::Missing, Known::Value);
+        }
+        match *known {
+            Known::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// The quantity of a row in thousandths.
+fn quantity(cells: Cells<'_>, batch: &Batch, row: usize) -> Option<i64> {
+    match cells {
         Cells::Number(values) => {
             values.get(row).copied().filter(|value| value.is_finite()).map(thousandths)
         }
@@ -329,10 +388,7 @@ pub(crate) fn quantity(
             Cell::Integer(value) => Some(value.saturating_mul(1000)),
             Cell::Text(id) => read(batch.texts.get(id).trim()),
         },
-    }?;
-    // A sum must only grow by one more activity.
-    let sums = matches!(window.rule.measure, crate::rule::Measure::Sum(..));
-    (!sums || quantity >= 0).then_some(quantity)
+    }
 }
 
 fn read(text: &str) -> Option<i64> {

@@ -154,7 +154,10 @@ fn check(settings: &mut Settings<'_>, steps: &[Step], by: usize, ordered: bool) 
 }
 
 pub(super) fn absence(settings: &mut Settings<'_>, when: Option<When>) -> Option<Option<Said>> {
-    let told = settings.get("when").map(in_words);
+    let told = match settings.has("absence") {
+        true => settings.get("when").map(in_words),
+        false => None,
+    };
     let example = "absence: {within: 1h, expect: [{field: kind, is: logout}]}";
     settings.table("absence", &ABSENCE_KEYS, example, |settings| {
         let within = within(settings);
