@@ -95,8 +95,6 @@ fn run(detector: &dyn Detector, cuts: &[Batch]) -> Result<(Duration, Seen)> {
         })?;
         seen.asked += keys.len();
         seen.findings += outcome.findings.len();
-        for f in &outcome.findings { eprintln!("F {} {}", f.policy % 10, f.policy / 10 % 10); }
-        for k in &keys { eprintln!("K {} {}", k.policy % 10, k.policy / 10 % 10); }
         for (place, value) in outcome.changes {
             if let Some(key) = keys.get(place as usize) {
                 seen.states.insert(key.clone(), value);
@@ -129,8 +127,11 @@ pub(crate) fn policies(batch: &Batch) -> Vec<String> {
     };
     (0..1000)
         .map(|number| {
+            // What everybody does all day is counted, but is no finding, step or expectation by itself.
+            let from = if matches!(number % 10, 0 | 8 | 9) { kinds.len() / 3 } else { 0 };
             let kind = |offset: usize| {
-                json!({"field": "kind", "is": kinds.get((number / 10 + offset) % kinds.len().max(1))})
+                let place = from + (number / 10 + offset) % (kinds.len() - from).max(1);
+                json!({"field": "kind", "is": kinds.get(place)})
             };
             let about = match number / 10 % 10 {
                 0 => json!({"field": "app", "is": "smartsheet"}),
