@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use casbah_detect::{Lists, PolicySet, TestResult, coverage, folder, run_all};
+use casbah_detect::{Lists, PolicySet, TestResult, coverage, folder, format, run_all};
 
 mod support;
 use support::NativeDetectors;
@@ -68,6 +68,15 @@ fn every_template_explains_itself() {
         assert!(!policy.mitre.is_empty(), "{name} has no technique");
         assert!((3..=8).contains(&policy.tests.len()), "{name} has {} tests", policy.tests.len());
         assert!(policy.source.contains("expect: {alerts: 0}"), "{name} has no near miss");
+    }
+}
+
+/// What people copy is laid out as `casbah policy format` would.
+#[test]
+fn every_template_is_laid_out_in_the_one_way() {
+    for source in folder::read_policies(&templates()).unwrap() {
+        let laid_out = format::format(&source.file, &source.bytes).unwrap();
+        assert_eq!(laid_out, String::from_utf8(source.bytes).unwrap(), "{}", source.file);
     }
 }
 
