@@ -58,7 +58,7 @@ fn unresolved(name: &str, known: &Placeholders, span: Span) -> No {
     let given = known.iter().filter(|(_, values)| !values.is_empty());
     let hint = match suggest::nearest(name, given.map(|(name, _)| name.as_str())) {
         Some(near) => format!("did you mean `%{near}%`?"),
-        None => format!("give values for it: in a list `{}`, for example", shown(name)),
+        None => format!("give values for it, in a list of its name: `lists/{}.txt`", shown(name)),
     };
     let message = format!("nothing is known to put in for the placeholder `%{}%`", shown(name));
     No::at(RefusedKind::Placeholder, span, message, hint)
@@ -99,8 +99,8 @@ mod tests {
         %ax
         100%
         the placeholder `%a` does not end (a percent sign that is meant as it is is written `\%`)
-        nothing is known to put in for the placeholder `%nobody%` (give values for it: in a list `nobody`, for example)
-        nothing is known to put in for the placeholder `%empty%` (give values for it: in a list `empty`, for example)
+        nothing is known to put in for the placeholder `%nobody%` (give values for it, in a list of its name: `lists/nobody.txt`)
+        nothing is known to put in for the placeholder `%empty%` (give values for it, in a list of its name: `lists/empty.txt`)
         nothing is known to put in for the placeholder `%bb%` (did you mean `%b%`?)
         C:\x%b
         "#);

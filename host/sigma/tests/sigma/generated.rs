@@ -213,3 +213,111 @@ proptest! {
         prop_assert_eq!(ours, oracle::hits(&theirs, &events), "{}\n{}", rule, compiled.policies[0].text);
     }
 }
+
+/// A rule, a correlation and a filter, to be damaged.
+const SOUND: &str = "\
+title: A
+id: 1111aaaa
+name: rule_a
+status: test
+level: high
+tags: [attack.t1078]
+logsource:
+    product: okta
+    service: okta
+detection:
+    sel_a:
+        a|contains|all: ['x*', y]
+        b|re: '^z'
+    sel_b:
+        - n.x|cidr: 10.0.0.0/8
+        - l|expand: '%p%'
+    condition: sel_a and not 1 of sel_*
+---
+title: B
+correlation:
+    type: value_count
+    rules: [rule_a]
+    group-by: [u]
+    timespan: 5m
+    condition: {gte: 5, field: f}
+---
+title: C
+logsource: {product: okta}
+filter:
+    rules: any
+    f: {u|startswith: adm}
+    condition: not f
+";
+
+fn damage() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
+    let words = select(vec![
+        "",
+        " ",
+        "\n",
+        "    ",
+        ":",
+        "- ",
+        "|",
+        "'",
+        "\"",
+        "[",
+        "]",
+        "{",
+        "}",
+        "*",
+        "&a",
+        "!x",
+        "%",
+        "\\",
+        "null",
+        "~",
+        "1 of ",
+        "all of them",
+        "not ",
+        "(",
+        ")",
+        "---\n",
+        "0",
+        "-1",
+        "1e9",
+        "é",
+        "\u{0}",
+        "neq",
+        "base64offset",
+        "windash",
+        "hour",
+        "gt",
+        "fieldref",
+        "condition: ",
+        "correlation:\n",
+        "filter:\n",
+        "action: repeat\n",
+        "temporal",
+        "999999999999999999999",
+    ])
+    .prop_map(str::to_owned);
+    (any::<prop::sample::Index>(), 0usize..12, words)
+}
+
+proptest! {
+    /// Whatever a file holds: nothing panics, whatever is refused says why, and what is not refused is a
+    /// policy that the host and the detector accept. One that they refuse would stop all others.
+    #[test]
+    fn damaged_files_are_read_or_refused(damages in vec(damage(), 1..4)) {
+        let mut text = SOUND.to_owned();
+        for (at, cut, word) in damages {
+            let at = at.index(text.len() + 1);
+            let at = (at..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap();
+            let end = (at + cut..=text.len() + cut).find(|end| text.is_char_boundary((*end).min(text.len())));
+            text.replace_range(at..end.unwrap().min(text.len()), &word);
+        }
+        let compiled = casbah_sigma::Compiler::default().placeholder("p", ["q"]).compile(&[("damaged.yml", &text)]);
+        crate::host::read(&compiled);
+        for refused in &compiled.refused {
+            prop_assert!(!refused.reason.is_empty() && refused.to_string().starts_with("error: "), "{text}");
+        }
+        let count = compiled.policies.len() + compiled.refused.len() + compiled.parts.len();
+        prop_assert!(count > 0, "nothing is said of\n{text}");
+    }
+}

@@ -155,7 +155,7 @@ fn values_and_modifiers_become_rows_or_are_refused() {
     {a|contains: null}
       value: `null` is compared with a whole field only (take the modifier out)
     {a|expand: '%Administrators%'}
-      placeholder: nothing is known to put in for the placeholder `%Administrators%` (give values for it: in a list `Administrators`, for example)
+      placeholder: nothing is known to put in for the placeholder `%Administrators%` (give values for it, in a list of its name: `lists/Administrators.txt`)
     {a|base64: 'x*'}
       value: a text with wildcards can't be written in Base64 (put a backslash before `*` and `?` that are meant as they are)
     {'|exists': true}
