@@ -19,6 +19,19 @@ fn failure(stream: &str, status: u16, body: &str) -> Failure {
     adapter().read(&response).unwrap_err()
 }
 
+/// More than can be handed over at once is told before the sandbox runs out of memory: the host then
+/// asks for a shorter window.
+#[test]
+fn a_window_may_hold_too_much() {
+    let records = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+    let failure = failure("activities", 200, &records(60_001));
+    assert_eq!(failure.class, "too-large");
+    insta::assert_snapshot!(
+        failure.message,
+        @"the answer holds 60001 activities, more than can be taken at once"
+    );
+}
+
 #[test]
 fn the_status_decides_the_class() {
     for (status, log, other) in [
