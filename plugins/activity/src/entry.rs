@@ -58,6 +58,8 @@ pub(crate) struct Fired {
     pub(crate) facts: Vec<i64>,
     /// The highest severity of the evidence, as in [`Role`].
     pub(crate) severity: u8,
+    /// Activities of the key have been dropped because there were too many.
+    pub(crate) dropped: bool,
 }
 
 /// An instant at which a rule fires that can only be decided afterwards.
@@ -95,5 +97,6 @@ impl Fired {
         self.evidence.extend(other.evidence);
         self.evidence.sort_unstable();
         self.severity = self.severity.max(other.severity);
+        self.dropped |= other.dropped;
     }
 }

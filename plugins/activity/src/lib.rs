@@ -149,7 +149,7 @@ impl<'a> Finish<'a> {
                 .ok_or_else(|| unreadable(&format!("state of policy {}", work.policy), bytes))?;
             let fired = window.rule.advance(&mut held, arrivals.iter().copied());
             if !fired.is_empty() {
-                self.report(work, policy, window, part, fired, held.overflowed);
+                self.report(work, policy, window, part, fired);
             }
             self.change(place, bytes, state::write(&held, &window.rule));
         }
@@ -163,7 +163,6 @@ impl<'a> Finish<'a> {
         window: &'a Window,
         part: &Part,
         fired: Vec<Fired>,
-        dropped: bool,
     ) {
         let items = self.items(part);
         let rows: Vec<u32> = items.iter().map(|item| item.row).collect();
@@ -187,7 +186,7 @@ impl<'a> Finish<'a> {
                 first: first.time,
                 last: last.time,
                 summary: told.summary(),
-                details: told.details(dropped, false),
+                details: told.details(fired.dropped, false),
                 severity: work::severity(fired.severity),
                 behavior: false,
                 evidence: fired.evidence,
@@ -273,7 +272,7 @@ impl<'a> Finish<'a> {
             first: first.time,
             last: last.time,
             summary: told.summary(),
-            details: told.details(false, early),
+            details: told.details(fired.dropped, early),
             severity: work::severity(fired.severity),
             behavior: false,
             evidence: fired.evidence,

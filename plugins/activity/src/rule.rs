@@ -183,12 +183,15 @@ impl Rule {
             oldest
         });
         let Some((span, _)) = admitted else { return Vec::new() };
-        let fired = match &self.measure {
+        let mut fired = match &self.measure {
             Measure::Sequence(sequence) => self.new_steps(sequence, &mut held.entries, span),
             _ => self.new_hits(&mut held.entries, span),
         };
         let Some(newest) = held.entries.last().map(|entry| entry.time) else { return fired };
         self.forget(held, self.before(newest.saturating_sub(self.lateness)));
+        for fired in &mut fired {
+            fired.dropped = held.overflowed;
+        }
         fired
     }
 
@@ -219,6 +222,9 @@ impl Rule {
         instants.retain(|instant| instant.time > changed);
         let back = self.within.saturating_mul(self.lookback());
         self.forget(held, oldest.saturating_sub(back));
+        for instant in &mut instants {
+            instant.fired.dropped = held.overflowed;
+        }
         Some((changed, instants))
     }
 

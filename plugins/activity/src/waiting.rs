@@ -12,7 +12,7 @@
 //! number    of instants
 //! instants  due as difference to the one before; key; number and texts of the group's values;
 //!           time as zigzag difference to due; start of the bucket as zigzag difference to time;
-//!           severity; number of facts, and each as zigzag difference to time; number of activities of
+//!           severity, and 8 more where activities were dropped; number of facts, and each as zigzag difference to time; number of activities of
 //!           evidence, and each as zigzag differences of time and sequence to the one before
 //! ```
 //!
@@ -28,6 +28,8 @@ const VERSION: u64 = 1;
 pub(crate) const MOST: usize = 4096;
 /// How many bytes their keys, groups and evidence take at most; more or less what is written.
 const MOST_BYTES: usize = 512 * 1024;
+/// Added to the severity where activities were dropped.
+const DROPPED: u8 = 8;
 
 /// The state of a policy that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +179,8 @@ impl Due {
             .collect::<Option<Vec<_>>>()?;
         let time = due.wrapping_add(reader.signed()?);
         let start = time.wrapping_add(reader.signed()?);
-        let severity = u8::try_from(reader.number()?).ok()?;
+        let grade = u8::try_from(reader.number()?).ok()?;
+        let (severity, dropped) = (grade & 7, grade & DROPPED != 0);
         let facts = (0..reader.length(1)?)
             .map(|_| reader.signed().map(|fact| time.wrapping_add(fact)))
             .collect::<Option<Vec<_>>>()?;
@@ -189,7 +192,7 @@ impl Due {
             before.sequence = before.sequence.wrapping_add_signed(reader.signed()?);
             evidence.push(before);
         }
-        let fired = Fired { start, evidence, facts, severity };
+        let fired = Fired { start, evidence, facts, severity, dropped };
         Some(Self { key, group, instant: Instant { time, due, fired } })
     }
 
@@ -200,7 +203,7 @@ impl Due {
         self.group.iter().for_each(|text| writer.text(text));
         writer.signed(time.wrapping_sub(*due));
         writer.signed(fired.start.wrapping_sub(*time));
-        writer.number(fired.severity.into());
+        writer.number((fired.severity | if fired.dropped { DROPPED } else { 0 }).into());
         writer.number(fired.facts.len() as u64);
         fired.facts.iter().for_each(|fact| writer.signed(fact.wrapping_sub(*time)));
         writer.number(fired.evidence.len() as u64);
@@ -223,11 +226,11 @@ mod tests {
         let facts = proptest::collection::vec(any::<i64>(), 0..3);
         let group = proptest::collection::vec("[a-c]{0,3}", 0..3);
         let times = (0i64..1000, -1000i64..1000, any::<i64>());
-        ("[a-c]{0,3}", group, times, 0u8..6, facts, evidence).prop_map(
-            |(key, group, (due, time, start), severity, facts, evidence)| {
+        ("[a-c]{0,3}", group, times, (0u8..6, any::<bool>()), facts, evidence).prop_map(
+            |(key, group, (due, time, start), (severity, dropped), facts, evidence)| {
                 let evidence =
                     evidence.into_iter().map(|(time, sequence)| Evidence { time, sequence });
-                let fired = Fired { start, evidence: evidence.collect(), facts, severity };
+                let fired = Fired { start, evidence: evidence.collect(), facts, severity, dropped };
                 Due { key, group, instant: Instant { time, due, fired } }
             },
         )
