@@ -187,7 +187,7 @@ struct GroupState {
 #[derive(Clone)]
 enum Change {
     /// Go on with another configuration, and with the state of these candidates.
-    Become(Group, Vec<Group>),
+    Become(Box<Group>, Vec<Group>),
     /// Write what there is and end; who did it, and why.
     End(Arc<Origins>),
     /// Write what there is and leave it to another group.
@@ -399,7 +399,7 @@ impl Evaluator {
                     Some(known) if !known.ending && !known.ended => {
                         known.group = Some(group.clone());
                         let adopted = if written { adopted } else { Vec::new() };
-                        known.change = Some(Change::Become(group, adopted));
+                        known.change = Some(Change::Become(Box::new(group), adopted));
                     }
                     // It was told to end before, and has heard that meanwhile.
                     _ => late.push(group),
@@ -703,7 +703,7 @@ impl GroupThread {
         match self.change() {
             Some(Change::End(origins)) => return Ok(Round::End(Some(origins))),
             Some(Change::Leave) => return Ok(Round::End(None)),
-            Some(Change::Become(group, adopted)) => self.become_group(group, &adopted)?,
+            Some(Change::Become(group, adopted)) => self.become_group(*group, &adopted)?,
             None => {}
         }
         // What was gathered before writing failed is written before anything is added to it.

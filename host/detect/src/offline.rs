@@ -2,13 +2,15 @@
 //!
 //! It is not for a log that does not end: state and alerts are held in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use casbah_model::detector::DetectorError;
 use casbah_model::{Alert, Batch, TenantName};
 
 use crate::group::Group;
+use crate::policy::PolicyFile;
 use crate::slice::slice;
 use crate::step::{self, Memory, StepError};
 
@@ -121,7 +123,24 @@ impl Offline {
         let fresh = |alert: &&Alert| !alert.behavior && !told.contains(&alert.id);
         let fresh: Vec<Alert> = self.alerts.values().filter(fresh).cloned().collect();
         self.told.extend(fresh.iter().map(|alert| alert.id.clone()));
-        fresh
+        self.called(fresh)
+    }
+
+    /// Gives alerts the titles and descriptions that their policies' templates make of them.
+    fn called(&self, mut alerts: Vec<Alert>) -> Vec<Alert> {
+        let policies: HashMap<&str, &Arc<PolicyFile>> = self
+            .members
+            .iter()
+            .flat_map(|member| member.group.policies())
+            .map(|policy| (policy.name.as_str(), policy))
+            .collect();
+        for alert in &mut alerts {
+            if let Some(policy) = policies.get(alert.policy.as_str()) {
+                alert.title = policy.title_of(alert);
+                alert.description = policy.description_of(alert);
+            }
+        }
+        alerts
     }
 
     /// All behaviors so far that have not become alerts, the oldest first. Unlike in a running
@@ -134,7 +153,7 @@ impl Offline {
         let mut alerts: Vec<Alert> =
             self.alerts.values().filter(|alert| alert.behavior == behavior).cloned().collect();
         alerts.sort_by(|a, b| (a.first, &a.policy, &a.id).cmp(&(b.first, &b.policy, &b.id)));
-        alerts
+        self.called(alerts)
     }
 }
 

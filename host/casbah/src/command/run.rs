@@ -112,11 +112,13 @@ fn evaluate(
 ) -> Result<(Arc<Evaluator>, Arc<Watch>)> {
     let place = opened.place();
     let known = directory.groups();
+    let stamp = place.stamp();
     let wanted = place.read((!known.is_empty()).then_some(&known), plugins.as_ref())?;
     let (store, tenant) = (Arc::clone(&opened.store), opened.tenant.clone());
-    let none = BTreeMap::new();
+    watch::warn(&wanted);
+    let before = watch::stored_versions(store.as_ref(), &tenant, &wanted);
     let folder = place.folder.as_deref();
-    let origins = Arc::new(watch::origins(store.as_ref(), &tenant, folder, &wanted, &none));
+    let origins = Arc::new(watch::origins(store.as_ref(), &tenant, folder, &wanted, &before));
     let evaluator = Arc::new(Evaluator::start(
         Arc::clone(&store),
         tenant.clone(),
@@ -124,7 +126,8 @@ fn evaluate(
         EvaluatorOptions::default(),
     )?);
     let (plugins, directory) = (Arc::clone(plugins), Arc::clone(directory));
-    let watch = Arc::new(Watch::new(tenant, place, &wanted, plugins, store, directory, &evaluator));
+    let watch =
+        Arc::new(Watch::new(tenant, place, stamp, &wanted, plugins, store, directory, &evaluator));
     opened.set_watch(Arc::clone(&watch));
     Ok((evaluator, watch))
 }

@@ -177,17 +177,18 @@ fn told(compared: &Comparison) -> String {
             counted(number, "alert", "alerts")
         ),
     };
-    let old = match &compared.old {
-        Some(revision) => format!("old (revision {revision})"),
-        None => "old (nothing of that name is in force)".to_owned(),
-    };
-    format!(
-        "{old} and new (revision {}) have both seen {}: {} only old, {} only new, {same} the same, {other} in another form{left_out}",
-        compared.new,
-        counted(compared.to - compared.from, "activity", "activities"),
-        compared.only_old.len(),
-        compared.only_new.len(),
-    )
+    let seen = counted(compared.to - compared.from, "activity", "activities");
+    let new = format!("new (revision {})", compared.new);
+    let only_new = compared.only_new.len();
+    match &compared.old {
+        Some(old) => format!(
+            "old (revision {old}) and {new} have both seen {seen}: {} only old, {only_new} only new, {same} the same, {other} in another form{left_out}",
+            compared.only_old.len(),
+        ),
+        None => format!(
+            "{new} has seen {seen}, and nothing of that name is in force: {only_new} only new{left_out}"
+        ),
+    }
 }
 
 /// The file of a candidate.
@@ -286,8 +287,8 @@ mod tests {
             both: Vec::new(),
             left_out: 2,
         };
-        insta::assert_snapshot!(told(&compared), @"");
+        insta::assert_snapshot!(told(&compared), @"old (revision 0123456789ab) and new (revision ba9876543210) have both seen 1000 activities: 0 only old, 0 only new, 0 the same, 0 in another form; left out: 2 alerts that rest on what only one of them has seen");
         let none = Comparison { old: None, left_out: 0, ..compared };
-        insta::assert_snapshot!(told(&none), @"");
+        insta::assert_snapshot!(told(&none), @"new (revision ba9876543210) has seen 1000 activities, and nothing of that name is in force: 0 only new");
     }
 }

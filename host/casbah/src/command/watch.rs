@@ -51,7 +51,8 @@ struct Seen {
     policies: BTreeMap<String, Version>,
 }
 
-type Version = (String, String, bool, String);
+/// Revision, digests of lists, whether it is switched on, file.
+pub(crate) type Version = (String, String, bool, String);
 
 /// How reloading has gone.
 #[derive(Clone, Debug, Default)]
@@ -78,10 +79,12 @@ pub(crate) enum Looked {
 }
 
 impl Watch {
-    /// Watches from now on. `wanted` is in force already.
+    /// Watches from now on. `wanted` is in force already, and was read after the stamp was taken.
+    #[expect(clippy::too_many_arguments, reason = "everything that a running casbah is made of")]
     pub(crate) fn new(
         tenant: TenantName,
         place: Place,
+        stamp: String,
         wanted: &Wanted,
         plugins: Arc<Plugins>,
         store: Arc<dyn Store>,
@@ -89,7 +92,7 @@ impl Watch {
         evaluator: &Arc<Evaluator>,
     ) -> Self {
         let seen = Seen {
-            stamp: String::new(),
+            stamp,
             digest: wanted.digest.clone(),
             refused: None,
             closed: false,
@@ -198,9 +201,7 @@ impl Watch {
         let origins = Arc::new(self.origins(&wanted, &seen.policies));
         let groups = wanted.groups(self.plugins.as_ref(), &origins)?;
         let unusable = unusable(&wanted);
-        for rule in &unusable {
-            tracing::warn!("a Sigma rule can't be used: {rule}");
-        }
+        warn(&wanted);
         self.state().unusable = unusable;
         evaluator.replace(groups, &origins)?;
         if !evaluator.wait_replaced(PATIENCE) {
@@ -234,6 +235,27 @@ fn versions(wanted: &Wanted) -> BTreeMap<String, Version> {
     live.chain(shadow).collect()
 }
 
+/// What is in force by what the store says: what a start compares the folder with. What its lists
+/// held is not known, and taken for the same.
+pub(crate) fn stored_versions(
+    store: &dyn Store,
+    tenant: &TenantName,
+    wanted: &Wanted,
+) -> BTreeMap<String, Version> {
+    let now = versions(wanted);
+    let reigns = history::reigns(store, tenant, None).unwrap_or_default();
+    let current = reigns.into_iter().filter(|reign| reign.until.is_none());
+    current
+        .map(|reign| {
+            let began = reign.began;
+            let shadow = if began.shadow { "shadow/" } else { "" };
+            let key = format!("{shadow}{}", began.policy);
+            let lists = now.get(&key).map(|(_, lists, ..)| lists.clone()).unwrap_or_default();
+            (key, (began.revision, lists, true, began.file))
+        })
+        .collect()
+}
+
 /// Who changed each policy that is not as it was before, and why.
 pub(crate) fn origins(
     store: &dyn Store,
@@ -247,25 +269,27 @@ pub(crate) fn origins(
     let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
     let mut commits = None;
     let mut origins = Origins::new();
-    for (key, (revision, _, _, file)) in changed.chain(gone) {
+    for (key, (revision, _, enabled, file)) in changed.chain(gone) {
         let name = key.strip_prefix("shadow/").unwrap_or(key);
         let gone = !now.contains_key(key);
+        let same =
+            |(known, _, was_enabled, _): &Version| known == revision && was_enabled == enabled;
         let noted = history::noted(store, tenant, name, if gone { GONE } else { revision });
-        let origin = match noted.ok().flatten() {
-            Some(origin) => origin,
-            None if in_force::is_built_in(file) => Origin {
-                who: "casbah".to_owned(),
-                why: format!("built-in, casbah {}", env!("CARGO_PKG_VERSION")),
-            },
-            None => {
-                let commits = commits
-                    .get_or_insert_with(|| folder.map(origin::Commits::of).unwrap_or_default());
-                let mut origin = origin::of_file(Path::new(file), commits);
-                if gone && origin.why.is_empty() {
-                    "its file is gone".clone_into(&mut origin.why);
-                }
-                origin
+        let origin = if !gone && before.get(key).is_some_and(same) {
+            Origin { who: String::new(), why: "its lists hold something else".to_owned() }
+        } else if let Some(origin) = noted.ok().flatten() {
+            origin
+        } else if in_force::is_built_in(file) {
+            let why = format!("built-in, casbah {}", env!("CARGO_PKG_VERSION"));
+            Origin { who: "casbah".to_owned(), why }
+        } else {
+            let commits =
+                commits.get_or_insert_with(|| folder.map(origin::Commits::of).unwrap_or_default());
+            let mut origin = origin::of_file(Path::new(file), commits);
+            if gone && origin.why.is_empty() {
+                "its file is gone".clone_into(&mut origin.why);
             }
+            origin
         };
         // What is said of the policy in force counts more than what is said of its candidate.
         if key == name || !origins.contains_key(name) {
@@ -273,6 +297,21 @@ pub(crate) fn origins(
         }
     }
     origins
+}
+
+/// Tells what can't be used or checked, and is nothing to stop for.
+pub(crate) fn warn(wanted: &Wanted) {
+    for rule in unusable(wanted) {
+        tracing::warn!("a Sigma rule can't be used: {rule}");
+    }
+    let unchecked = wanted.policies.unchecked_groups();
+    if !unchecked.is_empty() {
+        let names: Vec<_> = unchecked.iter().map(|name| format!("`{name}`")).collect();
+        tracing::warn!(
+            "nobody is in the directory, so groups are taken as they are: {}",
+            names.join(", ")
+        );
+    }
 }
 
 /// Stands for a revision in notes about files that are taken away.
