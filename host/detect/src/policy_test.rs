@@ -1,7 +1,7 @@
 //! Tests that stand in a policy's own file: activities that are given, alerts that are expected.
 //!
-//! A test runs through the policy's real detector, once as a single batch and once activity by
-//! activity, and with `shuffle: true` in several shuffled orders of arrival as well. All runs must
+//! A test runs through the policy's real detector, once as a single batch and once in pieces, the
+//! first ones of a single activity, and with `shuffle: true` in several shuffled orders of arrival as well. All runs must
 //! give what is expected.
 //!
 //! It is not a test of adapters: what is given are normalized activities.
@@ -135,8 +135,7 @@ impl PolicyTest {
         let all: Vec<&Activity> = given.iter().collect();
         let whole = std::slice::from_ref(&all);
         self.run_once(policy, detector, whole, "as one batch")?;
-        let single: Vec<Vec<&Activity>> = all.iter().map(|&activity| vec![activity]).collect();
-        self.run_once(policy, detector, &single, "one by one")?;
+        self.run_once(policy, detector, &pieces(&all), "piece by piece")?;
         if self.shuffle {
             for seed in 1..=SHUFFLES {
                 let batches = shuffled(&all, seed);
@@ -256,6 +255,26 @@ fn listing(alerts: &[Alert]) -> String {
     text.trim_end().to_owned()
 }
 
+/// How many activities at the beginning of a test arrive one by one.
+const ONE_BY_ONE: usize = 4;
+
+/// The activities in batches that grow: the first ones alone, and in the end as many as came before.
+/// A test of thousands is through in a dozen batches.
+fn pieces<'a>(all: &[&'a Activity]) -> Vec<Vec<&'a Activity>> {
+    let (first, mut rest) = all.split_at(all.len().min(ONE_BY_ONE));
+    let mut batches: Vec<_> = first.iter().map(|&activity| vec![activity]).collect();
+    let mut done = first.len();
+    while !rest.is_empty() {
+        // The last one comes alone, too: what it completes stands in the state.
+        let size = done.min(rest.len().saturating_sub(1).max(1));
+        let (batch, after) = rest.split_at(size.min(rest.len()));
+        batches.push(batch.to_vec());
+        done += batch.len();
+        rest = after;
+    }
+    batches
+}
+
 /// The activities in another order, cut into batches of other sizes; the same for the same seed.
 fn shuffled<'a>(all: &[&'a Activity], seed: u64) -> Vec<Vec<&'a Activity>> {
     let mut random = Random(seed);
@@ -284,5 +303,27 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % end.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is lost or moved, the ends come alone, and there are few pieces.
+    #[test]
+    fn pieces_are_the_whole() {
+        let activity = given::Activity::default();
+        for number in 0..200 {
+            let all = vec![activity.clone(); number];
+            let all: Vec<&Activity> = all.iter().collect();
+            let pieces = pieces(&all);
+            let joined: Vec<&Activity> = pieces.iter().flatten().copied().collect();
+            assert_eq!(joined.len(), number);
+            assert!(joined.iter().zip(&all).all(|(a, b)| std::ptr::eq(*a, *b)));
+            assert!(pieces.iter().all(|piece| !piece.is_empty()));
+            assert!(pieces.last().is_none_or(|last| last.len() == 1), "{number}");
+            assert!(pieces.len() <= 12, "{number}: {}", pieces.len());
+        }
     }
 }

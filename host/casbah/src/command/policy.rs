@@ -103,8 +103,7 @@ fn print_schema(
     output: &mut Output,
 ) -> Result<()> {
     let Some(schema) = schema(detectors, detector) else {
-        let names: Vec<_> =
-            detectors.names().iter().map(|name| format!("`{name}`")).collect();
+        let names: Vec<_> = detectors.names().iter().map(|name| format!("`{name}`")).collect();
         bail!(Misunderstood(format!(
             "there is no detector `{}`\nhint: there are {}",
             detector.unwrap_or_default(),

@@ -20,7 +20,7 @@ const STEP_KEYS: &[&str] = &["repeat", "every", "at", "after", "fields", "object
 const OBJECT_KEYS: &[&str] = &["role", "kind", "id", "name"];
 
 /// An activity, as the columns that are set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Activity {
     cells: Vec<(String, Cell)>,
     fields: Vec<(String, String)>,

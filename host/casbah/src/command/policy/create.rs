@@ -49,20 +49,16 @@ pub(super) fn list(detectors: &dyn Detectors, output: &mut Output) -> Result<()>
             })
         })
         .collect();
-    output.list(
-        &["TEMPLATE", "DETECTOR", "CATEGORY", "SEVERITY", "LISTS", "TITLE"],
-        &rows,
-        |row| {
-            let cell = |name: &str| match row.get(name) {
-                Some(serde_json::Value::String(text)) => text.clone(),
-                Some(serde_json::Value::Array(items)) => {
-                    items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" ")
-                }
-                _ => String::new(),
-            };
-            ["template", "detector", "category", "severity", "lists", "title"].map(cell).to_vec()
-        },
-    )
+    output.list(&["TEMPLATE", "DETECTOR", "CATEGORY", "SEVERITY", "LISTS", "TITLE"], &rows, |row| {
+        let cell = |name: &str| match row.get(name) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(serde_json::Value::Array(items)) => {
+                items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" ")
+            }
+            _ => String::new(),
+        };
+        ["template", "detector", "category", "severity", "lists", "title"].map(cell).to_vec()
+    })
 }
 
 /// Writes a new policy.
@@ -89,11 +85,15 @@ pub(super) fn run(
     let text = renamed(&model.text, new.name);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("the folder `{}` can't be made", folder.display()))?;
+    let mut examples = false;
     for list in &model.lists {
-        add_list(&folder, list, output)?;
+        examples |= add_list(&folder, list, output)?;
     }
     replace(&file, &text)?;
     output.line(&file.display().to_string())?;
+    if examples {
+        output.say("the lists hold examples: put your own values into them, and into the tests");
+    }
     output.say(&format!(
         "say in it what you mean, and then:\n  casbah policy check {0}\n  casbah policy test --coverage {0}\n  casbah policy backtest {0}",
         file.display()
@@ -120,9 +120,7 @@ fn model(new: &New<'_>, detectors: &dyn Detectors) -> Result<Model> {
         }
         return Ok(match MODELS.iter().find(|(known, _)| *known == detector) {
             Some((_, policy)) => Model { text: built_in(policy)?.to_owned(), lists: Vec::new() },
-            None if detector == "activity" => {
-                Model { text: STARTER.to_owned(), lists: Vec::new() }
-            }
+            None if detector == "activity" => Model { text: STARTER.to_owned(), lists: Vec::new() },
             None => Model { text: outline(detector, detectors), lists: Vec::new() },
         });
     };
@@ -167,21 +165,20 @@ fn templates(detectors: &dyn Detectors) -> Result<PolicySet> {
     Ok(PolicySet::read_with(&sources, detectors)?)
 }
 
-/// A list that a template names, unless there is one of that name.
-fn add_list(folder: &Path, name: &str, output: &mut Output) -> Result<()> {
+/// Writes a list that a template names, unless there is one of that name; returns whether it did.
+fn add_list(folder: &Path, name: &str, output: &mut Output) -> Result<bool> {
     let folder = folder.join("lists");
     let exists = ["txt", "csv"].iter().any(|end| folder.join(format!("{name}.{end}")).exists());
-    let known = bundle::LISTS.iter().find(|list| {
-        list.file.rsplit_once('.').is_some_and(|(stem, _)| stem == name)
-    });
-    let Some(list) = known.filter(|_| !exists) else { return Ok(()) };
+    let known = bundle::LISTS
+        .iter()
+        .find(|list| list.file.rsplit_once('.').is_some_and(|(stem, _)| stem == name));
+    let Some(list) = known.filter(|_| !exists) else { return Ok(false) };
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("the folder `{}` can't be made", folder.display()))?;
     let file = folder.join(list.file);
     replace(&file, list.text)?;
     output.line(&file.display().to_string())?;
-    output.say("  an example: put your own values into it; the policy's tests use those in it");
-    Ok(())
+    Ok(true)
 }
 
 /// The text of a policy under another name.

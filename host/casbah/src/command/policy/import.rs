@@ -1,6 +1,6 @@
 //! `casbah policy import`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -45,15 +45,14 @@ pub(super) fn run(
         )),
     };
     check(&policies, &compiled, folder, detectors)?;
-    let mut copied = 0;
-    for policy in &policies {
-        copy(policy, &folder.join(&policy.relative), output)?;
-        copied += 1;
-    }
+    let mut copies: Vec<(&File, PathBuf)> = Vec::new();
+    copies.extend(policies.iter().map(|policy| (policy, folder.join(&policy.relative))));
     // A file may hold several rules; it is of use when one of them is.
-    for rule in rules.iter().filter(|rule| compiled.used.contains_key(rule.name().as_str())) {
-        copy(rule, &folder.join("sigma").join(&rule.relative), output)?;
-        copied += 1;
+    let used = rules.iter().filter(|rule| compiled.used.contains(rule.name().as_str()));
+    copies.extend(used.map(|rule| (rule, folder.join("sigma").join(&rule.relative))));
+    let new = new_ones(copies)?;
+    for (file, to) in &new {
+        copy(file, to, output)?;
     }
     for refused in &compiled.refused {
         if output.format == Format::Json {
@@ -72,7 +71,7 @@ pub(super) fn run(
     }
     output.say(&format!(
         "{} copied to `{}`; {} of Sigma rules, {} not used",
-        counted(copied, "file", "files"),
+        counted(new.len() as u64, "file", "files"),
         folder.display(),
         counted(compiled.policies.len() as u64, "policy", "policies"),
         counted(compiled.refused.len() as u64, "rule", "rules"),
@@ -152,8 +151,8 @@ fn read(path: &Path, relative: PathBuf) -> Result<File> {
 struct Compiled {
     policies: Vec<casbah_sigma::Policy>,
     refused: Vec<casbah_sigma::Refused>,
-    /// Files with something in them that is used, each with how many.
-    used: BTreeMap<String, usize>,
+    /// Files with something in them that is used.
+    used: BTreeSet<String>,
 }
 
 fn compile(rules: &[File]) -> Compiled {
@@ -162,19 +161,13 @@ fn compile(rules: &[File]) -> Compiled {
         .map(|rule| (rule.name(), String::from_utf8_lossy(&rule.bytes).into_owned()))
         .collect();
     let compiled = casbah_sigma::compile(&texts);
-    let mut used: BTreeMap<String, usize> = BTreeMap::new();
     let files = compiled.policies.iter().map(|policy| &policy.file);
     // Rules that correlations are about raise nothing by themselves, and are needed.
-    for file in files.chain(compiled.parts.iter().map(|part| &part.file)) {
-        *used.entry(file.clone()).or_default() += 1;
-    }
+    let parts = compiled.parts.iter().map(|part| &part.file);
+    let mut used: BTreeSet<String> = files.chain(parts).cloned().collect();
     // What is neither used nor refused works on others, as filters do.
-    for rule in rules {
-        let name = rule.name();
-        if !compiled.refused.iter().any(|refused| refused.file == name) {
-            used.entry(name).or_default();
-        }
-    }
+    let refused = |name: &String| compiled.refused.iter().any(|refused| refused.file == *name);
+    used.extend(rules.iter().map(File::name).filter(|name| !refused(name)));
     Compiled { policies: compiled.policies, refused: compiled.refused, used }
 }
 
@@ -218,17 +211,31 @@ fn check(
     Ok(())
 }
 
-/// Copies a file as it is; one that is there already must be the same.
-fn copy(file: &File, to: &Path, output: &mut Output) -> Result<()> {
-    if let Ok(there) = std::fs::read(to) {
-        if there == file.bytes {
-            return Ok(());
+/// Those that are not there yet.
+///
+/// # Errors
+/// When another file stands where one of them goes: nothing is written then.
+fn new_ones(copies: Vec<(&File, PathBuf)>) -> Result<Vec<(&File, PathBuf)>> {
+    let mut new: Vec<(&File, PathBuf)> = Vec::new();
+    for (file, to) in copies {
+        let there = match new.iter().find(|(_, other)| *other == to) {
+            Some((other, _)) => Some(other.bytes.clone()),
+            None => std::fs::read(&to).ok(),
+        };
+        match there {
+            None => new.push((file, to)),
+            Some(there) if there == file.bytes => {}
+            Some(_) => bail!(
+                "there is another file `{}` already\nhint: take it away first, or import into another folder with --output",
+                to.display()
+            ),
         }
-        bail!(
-            "there is another file `{}` already\nhint: take it away first, or import into another folder with --output",
-            to.display()
-        );
     }
+    Ok(new)
+}
+
+/// Copies a file as it is.
+fn copy(file: &File, to: &Path, output: &mut Output) -> Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the folder `{}` can't be made", folder.display()))?;

@@ -54,8 +54,16 @@ struct Tally {
 
 impl Tally {
     fn say(&self, output: &mut Output) {
-        if !self.nameless.is_empty() {
-            output.say(&format!("without tests: {}", self.nameless.join(", ")));
+        // Sigma rules bring none, and come in hundreds.
+        const NAMED: usize = 20;
+        if let Some(first) = self.nameless.get(..self.nameless.len().min(NAMED))
+            && !first.is_empty()
+        {
+            let more = match self.nameless.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            output.say(&format!("without tests: {}{more}", first.join(", ")));
         }
         output.say(&format!(
             "{} passed, {} failed",
@@ -165,8 +173,12 @@ impl Rows {
                 "untried": self.untried, "percent": share,
             }));
         }
+        if all + self.untried == 0 {
+            output.say("no rows were tried: it is done for policies whose tests pass");
+            return Ok(());
+        }
         let mut text = format!(
-            "{}: tests turn {} of them ({share}%), notice {} only one way, and {} not at all",
+            "{}: {} turned by tests ({share}%), {} noticed only one way, {} not at all",
             counted(all, "row", "rows"),
             self.turned,
             self.half,
