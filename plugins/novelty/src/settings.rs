@@ -3,6 +3,7 @@
 use casbah_model::Problem;
 use casbah_when::duration::{DAY, spoken};
 use casbah_when::json::Json;
+use casbah_when::line::{self, Lines, Scale};
 use casbah_when::settings::{self, Settings};
 use casbah_when::{Plan, Source, When};
 
@@ -139,7 +140,7 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     let mode = mode(settings);
     let learn = learn.filter(|&learn| learning(settings, learn, lateness));
     let (mode, value) = mode?;
-    let line = line(settings, &mode);
+    let lines = line::read(settings, &scale(&mode));
     let (by, population) = (by?, population?);
     let keys = match &mode {
         Mode::FirstTime { of_organization: true } => {
@@ -149,8 +150,7 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
     };
     let group = group(settings, &by, &value)?;
     let together = about_value(&group, &value, &population);
-    let line = line?;
-    let behaviors_from = settings.number("behaviors-from", 0.0..=1e9, line / 2.0);
+    let Lines { alerts: line, behaviors: behaviors_from } = lines?;
     Some(Policy {
         when: when?,
         keys,
@@ -163,7 +163,7 @@ fn policy(settings: &mut Settings<'_>) -> Option<Policy> {
         learn: learn?.div_euclid(DAY),
         lateness: lateness?,
         line,
-        behaviors_from: behaviors_from?,
+        behaviors_from,
     })
 }
 
@@ -242,36 +242,17 @@ fn value(settings: &mut Settings<'_>) -> Option<Vec<Source>> {
     Some(columns)
 }
 
-/// Where alerts begin: `line`, a preset, or what a budget gives by the meaning of the score.
-fn line(settings: &mut Settings<'_>, mode: &Mode) -> Option<f64> {
-    let (low, medium, high) = match mode {
-        Mode::FirstSeen { .. } => (3.6, 2.9, 2.2),
-        Mode::FirstTime { .. } => (1.5, 1.0, 0.5),
-        Mode::AfterSilence(_) => (1.5, 1.0, 0.75),
-    };
-    let presets = [("low", low), ("medium", medium), ("high", high)];
-    let preset = settings.one_of("sensitivity", &presets, medium)?;
-    if settings.has("budget") && settings.has("sensitivity") {
-        return settings.problem(
-            "budget",
-            "`sensitivity` and `budget` say the same thing twice\nhint: keep one of them",
-        );
-    }
-    let budget = settings.number("budget", 0.001..=100_000.0, 1.0)?;
-    let otherwise = match (settings.has("budget"), mode) {
-        (false, _) => preset,
+/// What the settings of the alerting line mean in a mode.
+fn scale(mode: &Mode) -> Scale<'static> {
+    let (presets, of_budget): (_, Option<&dyn Fn(f64) -> f64>) = match mode {
         // The score is the chance of such a day, as a power of ten.
-        (true, Mode::FirstSeen { .. }) => -libm::log10(budget / 1000.0 / DAYS_A_WEEK),
-        (true, _) if settings.has("line") => preset,
-        (true, _) => {
-            return settings.problem(
-                "budget",
-                "scores of this mode are no chances, so a budget can't be told from them alone\n\
-                 hint: `casbah policy calibrate` finds the `line` for a budget in the stored log",
-            );
+        Mode::FirstSeen { .. } => {
+            ([3.6, 2.9, 2.2], Some(&|budget| -libm::log10(budget / 1000.0 / DAYS_A_WEEK)))
         }
+        Mode::FirstTime { .. } => ([1.5, 1.0, 0.5], None),
+        Mode::AfterSilence(_) => ([1.5, 1.0, 0.75], None),
     };
-    settings.number("line", -1e9..=1e9, otherwise)
+    Scale { presets, budgets: 0.001..=100_000.0, of_budget, lines: -1e9..=1e9 }
 }
 
 /// What alerts are about: any of `by` and of the columns of the value; `by` unless given.

@@ -333,8 +333,8 @@ fn wrong_settings_are_named() {
     hint: leave one of them out
     ");
     insta::assert_snapshot!(problems(r#""value": "country", "budget": 3, "sensitivity": "low""#), @r"
-    /budget: `sensitivity` and `budget` say the same thing twice
-    hint: keep one of them
+    /budget: `sensitivity` and `budget` say the same in two ways
+    hint: leave one of them out
     ");
     insta::assert_snapshot!(problems(r#""value": "country", "lateness": "8d", "rare-below": 2, "floor": 0, "events": -1"#), @r"
     /lateness: `8d` is too long; at most `7d`

@@ -17,21 +17,32 @@ const POINT: u32 = 16;
 /// Bits behind the point of squares: those of [`MOST`] must fit beside a year's worth of days.
 const SQUARES_POINT: u32 = 8;
 
-/// Newcomers are expected to do what is usual, with the weight of one activity.
-const PRIOR_WEIGHT: f64 = 1.0;
+/// Newcomers are expected to do what is usual, with the weight of so many activities: people differ far
+/// more than one and the same does from day to day.
+const PRIOR_WEIGHT: f64 = 0.3;
 /// A mean counts for so many days when the own dispersion is weighed against the usual one.
 const DISPERSION_WEIGHT: f64 = 10.0;
 /// Dispersion that is usual at a mean near 0: people do things in threes and fours.
 const CLUMPS: f64 = 1.5;
+/// What is not known of the mean widens the distribution so many times as much as a Gamma-Poisson model
+/// has it, where people differ much (see [`Usual::spread`]).
+const DOUBT: f64 = 1.5;
 /// No dispersion is believed to be lower.
 const LEAST_DISPERSION: f64 = 2.0;
-/// Share of the doubt about the mean that is added to the dispersion. With all of it, nothing would be
-/// noticed of newcomers; with none, they would make most of the false alerts.
-const DOUBT: f64 = 0.25;
 /// One day in so many is as the other class of days: somebody works on a Saturday.
 const OTHER_CLASS: f64 = 0.002;
-/// One day in so many is nothing the user did before, but what anybody might do.
+/// One day in so many is nothing the user did before, but what anybody might do;
 const ANYBODY: f64 = 0.0001;
+/// and of somebody new so many more where people differ much, which fall with the square of what is
+/// known.
+const NEWCOMER: f64 = 0.007;
+/// One day in so many is a bigger piece of the user's own work, with a tail that falls with the square:
+/// a negative binomial has none, and the dispersion of few days says little about it.
+const BURST: f64 = 0.001;
+/// Such a piece is about so many times the mean, and so many more.
+const BURST_TIMES: (f64, f64) = (2.0, 0.5);
+/// People differ much in what is done so often on a median day with any; in what is rare they differ less.
+const OFTEN: f64 = 4.0;
 /// Counts above the mean plus so many standard deviations are learned as if they were that.
 const CAP: f64 = 6.0;
 
@@ -75,6 +86,11 @@ pub(crate) struct Usual {
 impl Usual {
     /// What is assumed where nothing has been learned yet.
     pub(crate) const ASSUMED: Self = Self { mean: 1.5, median: 3.0, learned: false, slope: 1.0 };
+
+    /// How much people differ, from 0 to 1.
+    fn spread(&self) -> f64 {
+        (self.median / OFTEN).min(1.0)
+    }
 }
 
 /// A negative binomial distribution.
@@ -82,6 +98,8 @@ impl Usual {
 pub(crate) struct Expected {
     pub(crate) mean: f64,
     pub(crate) dispersion: f64,
+    /// Buckets that it was learned from, discounted.
+    pub(crate) known: f64,
 }
 
 impl Sums {
@@ -112,7 +130,7 @@ impl Sums {
         (self.days(), self.sum as f64 / f64::from(1u32 << POINT), squares)
     }
 
-    /// The mean with one activity's worth of what is usual.
+    /// The mean with some activities' worth of what is usual.
     fn mean(&self, usual: &Usual) -> f64 {
         let (days, sum, _) = self.moments();
         (PRIOR_WEIGHT + sum) / (PRIOR_WEIGHT / usual.mean + days)
@@ -144,8 +162,8 @@ impl Sums {
         let usual_dispersion = CLUMPS + usual.slope * mean;
         let dispersion = (weight * self.own_dispersion() + (1.0 - weight) * usual_dispersion)
             .max(LEAST_DISPERSION);
-        let doubt = DOUBT / (PRIOR_WEIGHT / usual.mean + days);
-        Expected { mean, dispersion: dispersion * (1.0 + doubt) }
+        let doubt = DOUBT * usual.spread() / (PRIOR_WEIGHT / usual.mean + days);
+        Expected { mean, dispersion: dispersion + doubt, known: days }
     }
 }
 
@@ -153,16 +171,22 @@ impl Sums {
 /// thousand.
 ///
 /// Nearly always that is the tail of what is expected of the user on such a day. With small weights,
-/// the user's other class of days and the population stand beside it: without them, a Saturday in the
-/// office or a handful of activities of somebody very regular would count as impossible.
+/// three more stand beside it: the user's other class of days, a bigger piece of work than the user has
+/// done yet, and what anybody in the population does. Without them, a Saturday in the office or a
+/// handful of activities of somebody very regular would count as impossible, and somebody's first days
+/// as well known.
 pub(crate) fn score(count: u64, expected: Expected, other: Option<Expected>, usual: &Usual) -> f64 {
     let x = count.min(MOST) as f64;
     let tail = |of: Expected| libm::exp(ln_tail(x, of.mean, of.dispersion));
-    let times_median = x / usual.median.max(1.0);
-    let anybody = 1.0 / (1.0 + times_median * times_median);
+    let falling = |typical: f64| 1.0 / (1.0 + (x / typical) * (x / typical));
+    let known = 1.0 + expected.known + other.map_or(0.0, |other| other.known);
+    let new = usual.spread() / known;
+    let newcomer = ANYBODY + NEWCOMER * new * new;
+    let own = (1.0 - OTHER_CLASS - BURST - newcomer) * tail(expected);
     let other = other.map_or(0.0, |other| OTHER_CLASS * tail(other));
-    let own = (1.0 - OTHER_CLASS - ANYBODY) * tail(expected);
-    -libm::log10(own + other + ANYBODY * anybody)
+    let burst = BURST * falling(BURST_TIMES.0 * expected.mean + BURST_TIMES.1);
+    let anybody = newcomer * falling(usual.median.max(1.0));
+    -libm::log10(own + other + burst + anybody)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use casbah_when::duration::{DAY, HOUR, MINUTE};
 use casbah_when::json::Json;
+use casbah_when::line::{self, Lines, Scale};
 use casbah_when::settings::Settings;
 use casbah_when::{Source, When};
 
@@ -82,33 +83,34 @@ pub(crate) struct Policy {
 /// How many alerts for every 1,000 users a week a line gives, highest line first: measured with
 /// `examples/worlds.rs` on worlds that are made up, bursts of honest work included.
 const LINES: [(f64, f64); 9] = [
-    (0.1, 7.3),
-    (0.2, 7.0),
-    (0.5, 6.6),
-    (1.0, 6.1),
-    (2.0, 5.5),
-    (5.0, 4.3),
-    (10.0, 3.6),
-    (20.0, 2.95),
-    (50.0, 2.2),
+    (0.1, 5.4),
+    (0.2, 5.25),
+    (0.5, 5.0),
+    (1.0, 4.85),
+    (2.0, 4.5),
+    (5.0, 3.9),
+    (10.0, 3.35),
+    (20.0, 2.85),
+    (50.0, 2.15),
 ];
 
 /// Where days are counted in parts as well, there are more ways to be strange: the line for the same
 /// budget is higher by so much, measured with the same.
 const PARTED: f64 = 0.5;
 
-/// Budgets that stand for the words.
-const SENSITIVITIES: [(&str, f64); 3] = [("low", 0.5), ("medium", 2.0), ("high", 10.0)];
+/// Budgets that stand for `low`, `medium` and `high`.
+const SENSITIVITIES: [f64; 3] = [0.5, 2.0, 10.0];
 
 /// The line for a budget: between two of [`LINES`], on the scale of its logarithm.
-pub(crate) fn line_of(budget: f64) -> f64 {
+fn line_of(budget: f64, parted: bool) -> f64 {
     let (Some(first), Some(last)) = (LINES.first(), LINES.last()) else { return f64::INFINITY };
     let budget = budget.clamp(first.0, last.0);
     let between = LINES.iter().zip(LINES.iter().skip(1)).find(|(_, next)| budget <= next.0);
-    between.map_or(last.1, |((low, high_line), (high, low_line))| {
+    let line = between.map_or(last.1, |((low, high_line), (high, low_line))| {
         let share = libm::log(budget / low) / libm::log(high / low);
         high_line + share * (low_line - high_line)
-    })
+    });
+    libm::round(100.0 * (line + if parted { PARTED } else { 0.0 })) / 100.0
 }
 
 /// Reads one policy; `None` where something is wrong with it, which has been noted.
@@ -139,19 +141,7 @@ pub(crate) fn read(settings: &mut Settings<'_>) -> Option<Policy> {
     let half_life = settings.duration("half-life", DAY..=365 * DAY, 30 * DAY);
     let weekend = weekend(settings);
     let parted = kinds.as_ref().is_some_and(|kinds| kinds.len() > 1);
-    let line = line(settings, parted);
-    let behaviors_from = match line {
-        Some(line) => settings.number("behaviors-from", 0.0..=1e9, line / 2.0),
-        None => None,
-    };
-    if let (Some(line), Some(from)) = (line, behaviors_from)
-        && from > line
-    {
-        settings.problem::<()>(
-            "behaviors-from",
-            format!("behaviors begin below the alerting line, which is {line:.2}, not above it"),
-        );
-    }
+    let lines = line::read(settings, &scale(parted, &|budget| line_of(budget, parted)));
     let (by, population) = (by?, population?);
     let mut counted = by.clone();
     counted.extend(population.iter().filter(|source| !by.contains(source)));
@@ -165,6 +155,7 @@ pub(crate) fn read(settings: &mut Settings<'_>) -> Option<Policy> {
     let mut kinds = kinds?;
     kinds.sort_unstable_by_key(|per| *per as u8);
     let distinct = distinct?;
+    let Lines { alerts: line, behaviors: behaviors_from } = lines?;
     Some(Policy {
         when: when?,
         by: counted,
@@ -174,8 +165,8 @@ pub(crate) fn read(settings: &mut Settings<'_>) -> Option<Policy> {
         distinct,
         floor: floor?.unsigned_abs(),
         learn: learn?,
-        line: line?,
-        behaviors_from: behaviors_from?,
+        line,
+        behaviors_from,
         rule: Rule {
             kinds,
             gap: gap?,
@@ -225,22 +216,14 @@ fn weekend(settings: &mut Settings<'_>) -> Option<u8> {
 const NAMES: [&str; WEEKDAYS.len()] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
-/// The alerting line, by whichever of three settings.
-fn line(settings: &mut Settings<'_>, parted: bool) -> Option<f64> {
-    let medium = SENSITIVITIES.get(1).map_or(2.0, |(_, budget)| *budget);
-    let word = settings.one_of("sensitivity", &SENSITIVITIES, medium);
-    let budget = settings.number("budget", 0.1..=50.0, medium);
-    let chosen = if settings.has("budget") { budget } else { word };
-    let more = if parted { PARTED } else { 0.0 };
-    let chosen = libm::round(100.0 * (line_of(chosen.unwrap_or(medium)) + more)) / 100.0;
-    let line = settings.number("line", 0.0..=1e9, chosen);
-    if settings.has("sensitivity") && settings.has("budget") {
-        return settings.problem(
-            "budget",
-            "`sensitivity` and `budget` say the same in two ways\nhint: leave one of them out",
-        );
+/// What the settings of the alerting line mean.
+fn scale(parted: bool, of_budget: &dyn Fn(f64) -> f64) -> Scale<'_> {
+    Scale {
+        presets: SENSITIVITIES.map(|budget| line_of(budget, parted)),
+        budgets: 0.1..=50.0,
+        of_budget: Some(of_budget),
+        lines: 0.0..=1e9,
     }
-    word.and(budget).and(line)
 }
 
 #[cfg(test)]
@@ -250,9 +233,11 @@ mod tests {
     #[test]
     fn a_higher_budget_is_a_lower_line() {
         for (budget, line) in LINES {
-            assert!((line_of(budget) - line).abs() < 1e-9, "{budget}");
+            assert!((line_of(budget, false) - line).abs() < 1e-9, "{budget}");
+            assert!((line_of(budget, true) - line - PARTED).abs() < 1e-9, "{budget}");
         }
+        let line_of = |budget| line_of(budget, false);
         assert!(line_of(2.0) > line_of(3.0) && line_of(3.0) > line_of(5.0));
-        assert_eq!((line_of(0.0), line_of(1e9)), (7.3, 2.2));
+        assert_eq!((line_of(0.0), line_of(1e9)), (LINES[0].1, LINES[8].1));
     }
 }

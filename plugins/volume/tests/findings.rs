@@ -1,12 +1,11 @@
 //! Whole policies over whole batches: findings as the host gets them.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use casbah_model::detector::Detector as _;
 use casbah_model::{Batch, BatchBuilder, Finding, StateKey};
-use casbah_plugin::Native;
+use casbah_plugin::{Trial, trial};
 use casbah_volume::Volume;
 use proptest::prelude::*;
 use serde_json::json;
@@ -55,24 +54,12 @@ fn run<'a>(
     settings: &[String],
     batches: impl Iterator<Item = &'a [(u64, Made)]>,
 ) -> (Vec<Finding>, States) {
-    let detector =
-        Native::<Volume>::configure(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let mut states = States::new();
-    let mut findings = Vec::new();
+    let mut trial =
+        Trial::<Volume>::configure(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
     for activities in batches {
-        let (keys, outcome) = detector
-            .evaluate(&batch(activities), &mut |keys| {
-                let distinct: BTreeSet<_> = keys.iter().collect();
-                assert_eq!(distinct.len(), keys.len(), "a key is asked for twice");
-                keys.iter().map(|key| states.get(key).cloned().unwrap_or_default()).collect()
-            })
-            .unwrap();
-        for (place, value) in outcome.changes {
-            states.insert(keys[place as usize].clone(), value);
-        }
-        findings.extend(outcome.findings);
+        trial.feed(&batch(activities)).unwrap();
     }
-    (findings, states)
+    (trial.findings, trial.states)
 }
 
 /// What the host makes of findings: whether it is only a behavior, the highest score, the evidence.
@@ -90,18 +77,13 @@ fn detail<'a>(finding: &'a Finding, name: &str) -> &'a str {
 }
 
 fn joined(findings: &[Finding]) -> Alerts {
+    let score = |finding: &Finding| detail(finding, "score").parse().unwrap_or(f64::NAN);
     let mut alerts = Alerts::new();
-    let mut named = BTreeSet::new();
-    for finding in findings {
-        let key = (finding.policy, finding.group.clone(), finding.start);
-        let alert = alerts.entry(key.clone()).or_default();
-        alert.alert |= !finding.behavior;
-        alert.score = alert.score.max(detail(finding, "score").parse().unwrap());
-        for one in &finding.evidence {
-            assert!(named.insert((key.clone(), one.sequence)), "{one:?} comes twice");
-            assert!(finding.first <= one.time && one.time <= finding.last);
-            alert.evidence.insert(one.time);
-        }
+    for (key, alert) in trial::alerts(findings).unwrap() {
+        let is = |of: &&Finding| (of.policy, &of.group, of.start) == (key.0, &key.1, key.2);
+        let score = findings.iter().filter(is).map(score).max_by(f64::total_cmp).unwrap();
+        let evidence = alert.evidence.into_iter().map(|(time, _)| time).collect();
+        alerts.insert(key, Alert { alert: !alert.behavior, score, evidence });
     }
     alerts
 }
@@ -181,8 +163,8 @@ fn an_attack_is_found_and_explained() {
     observed: 60
     expected: 1.2
     quantile: 10
-    score: 7.56
-    line: 6
+    score: 5.63
+    line: 5
     median: 1
     per: session
     day: 2026-02-02
@@ -352,23 +334,18 @@ proptest! {
         let activities = logged(&company(4, 6, 1));
         let (before, after) = activities.split_at(activities.len() / 2);
         let (_, states) = run(&policies(), in_batches(before, 1000));
-        let detector = Native::<Volume>::configure(&policies()).ok().unwrap();
         for mutate in [true, false] {
-            let _ = detector.evaluate(&batch(after), &mut |keys| {
-                keys.iter()
-                    .map(|key| {
-                        if !mutate {
-                            return garbage.clone();
-                        }
-                        let mut bytes = states.get(key).cloned().unwrap_or_default();
-                        let length = bytes.len().max(1);
-                        if let Some(at) = bytes.get_mut(place % length) {
-                            *at = byte;
-                        }
-                        bytes
-                    })
-                    .collect()
-            });
+            let mut trial = Trial::<Volume>::configure(&policies()).ok().unwrap();
+            trial.states = states.clone();
+            for bytes in trial.states.values_mut() {
+                let length = bytes.len().max(1);
+                if !mutate {
+                    bytes.clone_from(&garbage);
+                } else if let Some(at) = bytes.get_mut(place % length) {
+                    *at = byte;
+                }
+            }
+            let _ = trial.feed(&batch(after));
         }
     }
 }
@@ -395,10 +372,9 @@ fn what_can_not_be_placed_is_passed_over() {
         builder.text("kind", "download");
         builder.text("object", object);
     }
-    let detector = Native::<Volume>::configure(&policies()[1..2]).ok().unwrap();
-    let (keys, _) =
-        detector.evaluate(&builder.finish(), &mut |keys| vec![Vec::new(); keys.len()]).unwrap();
-    let keys: Vec<_> = keys.iter().map(|key| key.key.as_str()).collect();
+    let mut trial = Trial::<Volume>::configure(&policies()[1..2]).ok().unwrap();
+    trial.feed(&builder.finish()).unwrap();
+    let keys: Vec<_> = trial.states.keys().map(|key| key.key.as_str()).collect();
     assert_eq!(keys, ["\u{1f}org\u{1f}drive"], "only that the app was heard of");
 }
 
@@ -406,7 +382,7 @@ fn what_can_not_be_placed_is_passed_over() {
 #[test]
 fn settings_are_read_strictly() {
     let problems = |settings: serde_json::Value| {
-        let problems = Native::<Volume>::configure(&[settings.to_string()]).err().unwrap();
+        let problems = Trial::<Volume>::configure(&[settings.to_string()]).err().unwrap();
         problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(problems(json!({

@@ -109,6 +109,7 @@ mod glob;
 mod guard;
 pub mod json;
 pub mod keys;
+pub mod line;
 mod part;
 mod places;
 mod plan;
