@@ -8,15 +8,23 @@ use plotters::prelude::*;
 
 use crate::volume::Found;
 
-const COLORS: [RGBColor; 4] =
-    [RGBColor(0, 90, 160), RGBColor(150, 150, 150), RGBColor(200, 120, 0), RGBColor(90, 140, 60)];
+const COLORS: [RGBColor; 6] = [
+    RGBColor(0, 90, 160),
+    RGBColor(150, 150, 150),
+    RGBColor(120, 60, 140),
+    RGBColor(60, 60, 60),
+    RGBColor(200, 120, 0),
+    RGBColor(90, 140, 60),
+];
 
 /// Draws what was found at many budgets in one world.
 pub(crate) fn draw(path: &Path, title: &str, found: &[Found]) -> Result<()> {
     let mut lines: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
     for one in found {
-        lines.entry(&one.method).or_default().push((one.budget, one.overall * 100.0));
+        let point = one.overall.map(|overall| (one.budget, overall * 100.0));
+        lines.entry(&one.method).or_default().extend(point);
     }
+    lines.retain(|_, points| !points.is_empty());
     let range =
         |of: fn(f64, f64) -> f64, start: f64| found.iter().map(|one| one.budget).fold(start, of);
     let (low, high) = (range(f64::min, f64::MAX), range(f64::max, 0.0));

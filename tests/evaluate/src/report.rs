@@ -83,7 +83,7 @@ pub(crate) fn volume(found: &[Found]) -> String {
     for one in found {
         let mut row = vec![one.world.to_owned(), one.method.clone(), one.budget.to_string()];
         row.extend(one.recall.map(percent));
-        row.extend([percent(one.overall), percent(one.young)]);
+        row.extend([one.overall, one.young].map(|of| of.map_or("-".to_owned(), percent)));
         table.add_row(row);
     }
     table.to_string()

@@ -18,14 +18,41 @@ pub(crate) const SIZES: [&str; 3] = ["+40", "x8+15", "+200"];
 /// Days at the beginning that nobody is judged on.
 const LEARNING: usize = 14;
 
+/// Mean and deviation of the logarithm of people's rates, and the highest rate.
+pub(crate) const RATES: (f64, f64) = (1.2, 1.1);
+pub(crate) const BUSIEST: f64 = 80.0;
+/// The same of how much their days are alike.
+pub(crate) const EVENNESS: (f64, f64) = (0.5, 0.6);
+/// What is left of a rate on weekends.
+const WEEKEND: f64 = 0.08;
+/// Share of days with a harmless task of many documents: so many times as many, from and to.
+pub(crate) const TASK: f64 = 0.004;
+pub(crate) const TASKS: (f64, f64) = (3.0, 10.0);
+
+/// What is left of a rate on a day of the week.
+pub(crate) fn of_week(day: usize) -> f64 {
+    if matches!(day % 7, 5 | 6) { WEEKEND } else { 1.0 }
+}
+
+/// How many documents more an attack takes from somebody with this rate.
+pub(crate) fn more(size: usize, rate: f64) -> u32 {
+    match size {
+        0 => 40,
+        1 => (rate * 8.0) as u32 + 15,
+        _ => 200,
+    }
+}
+
 /// Downloads a day of many people, with attack days.
 pub(crate) struct Days {
     pub(crate) world: World,
-    days: usize,
+    pub(crate) days: usize,
     /// Documents by person and day.
-    counts: Vec<Vec<u32>>,
+    pub(crate) counts: Vec<Vec<u32>>,
+    /// The factor of the day before, likewise.
+    pub(crate) before: Vec<Vec<f64>>,
     /// The day that each person began.
-    joins: Vec<usize>,
+    pub(crate) joins: Vec<usize>,
     /// Person, day and size of an attack.
     attacks: Vec<(usize, usize, usize)>,
 }
@@ -33,26 +60,36 @@ pub(crate) struct Days {
 impl Days {
     pub(crate) fn new(world: World, people: usize, days: usize, seed: u64) -> Self {
         let mut random = Pcg64Mcg::seed_from_u64(seed);
-        let mut made =
-            Self { world, days, counts: Vec::new(), joins: Vec::new(), attacks: Vec::new() };
+        let mut made = Self {
+            world,
+            days,
+            counts: Vec::new(),
+            before: Vec::new(),
+            joins: Vec::new(),
+            attacks: Vec::new(),
+        };
         let mut rates = Vec::new();
         for _ in 0..people {
-            let rate = log_normal(1.2, 1.1, &mut random).min(80.0);
-            let evenness = log_normal(0.5, 0.6, &mut random);
+            let rate = log_normal(RATES.0, RATES.1, &mut random).min(BUSIEST);
+            let evenness = log_normal(EVENNESS.0, EVENNESS.1, &mut random);
             let joins = if random.random_bool(0.2) { random.random_range(1..days - 5) } else { 0 };
             let mut factor = 1.0;
+            let mut before = Vec::with_capacity(days);
             let count = |day: usize| {
+                before.push(factor);
                 if day < joins {
                     return 0;
                 }
-                let weekend = if matches!(day % 7, 5 | 6) { 0.08 } else { 1.0 };
                 factor = world.day(factor, &mut random);
-                // A harmless task of many documents, on one day in 250.
-                let task =
-                    if random.random_bool(0.004) { random.random_range(3.0..10.0) } else { 1.0 };
-                world.count(rate * weekend * factor * task, evenness, &mut random) as u32
+                let task = if random.random_bool(TASK) {
+                    random.random_range(TASKS.0..TASKS.1)
+                } else {
+                    1.0
+                };
+                world.count(rate * of_week(day) * factor * task, evenness, &mut random) as u32
             };
             made.counts.push((0..days).map(count).collect());
+            made.before.push(before);
             made.joins.push(joins);
             rates.push(rate);
         }
@@ -74,13 +111,8 @@ impl Days {
             }
             let day = random.random_range(first..self.days);
             let size = number % SIZES.len();
-            let more = match size {
-                0 => 40,
-                1 => (rate * 8.0) as u32 + 15,
-                _ => 200,
-            };
             if let Some(count) = self.counts.get_mut(who).and_then(|counts| counts.get_mut(day)) {
-                *count += more;
+                *count += more(size, *rate);
             }
             if let Some(slot) = attacked.get_mut(who) {
                 *slot = true;
@@ -197,9 +229,22 @@ pub(crate) struct Found {
     pub(crate) budget: f64,
     /// In the order of [`SIZES`], 0 to 1.
     pub(crate) recall: [f64; 3],
-    pub(crate) overall: f64,
+    pub(crate) overall: Option<f64>,
     /// Of attacks on people of less than 14 days, at a threshold of their own.
-    pub(crate) young: f64,
+    pub(crate) young: Option<f64>,
+}
+
+/// The most that can be found of each size of attack, by somebody who looks for nothing else: each by
+/// scores and at a threshold of its own.
+pub(crate) fn most(days: &Days, scores: &[Scores; SIZES.len()], budget: f64) -> Found {
+    let of =
+        |scores: &Scores, size: usize| judge(days, "", scores, budget).recall.get(size).copied();
+    let mut recall = [0.0; SIZES.len()];
+    for (size, (recall, scores)) in recall.iter_mut().zip(scores).enumerate() {
+        *recall = of(scores, size).unwrap_or(0.0);
+    }
+    let (method, world) = ("the most of each size".to_owned(), days.world.name());
+    Found { method, world, budget, recall, overall: None, young: None }
 }
 
 /// Judges scores at one budget.
@@ -222,8 +267,8 @@ pub(crate) fn judge(days: &Days, method: &str, scores: &Scores, budget: f64) -> 
         world: days.world.name(),
         budget,
         recall: [0, 1, 2].map(|size| hits(&all, threshold, Some(size))),
-        overall: hits(&all, threshold, None),
-        young: hits(&young, young.threshold(budget), None),
+        overall: Some(hits(&all, threshold, None)),
+        young: Some(hits(&young, young.threshold(budget), None)),
     }
 }
 

@@ -14,6 +14,16 @@ pub(crate) enum World {
     Bursty,
 }
 
+/// What the bursty world is made with: the share of idle days,
+pub(crate) const IDLE: f64 = 0.3;
+/// the deviation of the logarithm of a busy day's factor, and how much of the day before is carried over,
+pub(crate) const SPREAD: f64 = 0.8;
+const CARRIED: f64 = 0.25;
+/// how many days have a heavy task, how heavy it is at most, and how fast such become rare.
+pub(crate) const HEAVY: f64 = 0.01;
+pub(crate) const HEAVIEST: f64 = 20.0;
+pub(crate) const HEAVY_TAIL: f64 = 1.6;
+
 impl World {
     pub(crate) const ALL: [Self; 2] = [Self::Steady, Self::Bursty];
 
@@ -30,14 +40,20 @@ impl World {
     pub(crate) fn day(self, before: f64, random: &mut impl Rng) -> f64 {
         match self {
             Self::Steady => 1.0,
-            Self::Bursty if random.random_bool(0.3) => 0.0,
+            Self::Bursty if random.random_bool(IDLE) => 0.0,
             Self::Bursty => {
-                // Mean 1; a quarter of the logarithm is carried over from the day before.
-                let spread: f64 = 0.8;
-                let carried = if before > 0.0 { 0.25 * before.ln() } else { 0.0 };
-                let fresh = log_normal(-spread * spread / 2.0, spread, random);
-                fresh * carried.exp() / 0.7
+                // Mean 1 over all days.
+                let fresh = log_normal(-SPREAD * SPREAD / 2.0, SPREAD, random);
+                fresh * self.carried(before).exp() / 0.7
             }
+        }
+    }
+
+    /// What a day with this factor adds to the logarithm of the next busy day's.
+    pub(crate) fn carried(self, before: f64) -> f64 {
+        match self {
+            Self::Bursty if before > 0.0 => CARRIED * before.ln(),
+            _ => 0.0,
         }
     }
 
@@ -50,8 +66,8 @@ impl World {
         let mean = match self {
             Self::Steady => gamma(evenness, mean / evenness, random),
             // Now and then a task takes many times as much.
-            Self::Bursty if random.random_bool(0.01) => {
-                mean * (1.0 - random.random::<f64>()).powf(-1.0 / 1.6).min(20.0)
+            Self::Bursty if random.random_bool(HEAVY) => {
+                mean * (1.0 - random.random::<f64>()).powf(-1.0 / HEAVY_TAIL).min(HEAVIEST)
             }
             Self::Bursty => mean,
         };
