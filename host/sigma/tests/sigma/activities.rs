@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const BATCH: usize = 500;
 
 /// Records of one source as batches.
-pub fn batches(source: &str, records: &[Value]) -> Vec<Batch> {
+pub(crate) fn batches(source: &str, records: &[Value]) -> Vec<Batch> {
     let make = |records: &[Value]| {
         let mut builder = BatchBuilder::new();
         for record in records {
@@ -48,7 +48,7 @@ fn flatten(builder: &mut BatchBuilder, path: &str, value: &Value) {
 }
 
 /// The records that each of some policies means, by their numbers.
-pub fn hits(policies: &[&Policy], batches: &[Batch]) -> Vec<Vec<usize>> {
+pub(crate) fn hits(policies: &[&Policy], batches: &[Batch]) -> Vec<Vec<usize>> {
     let settings: Vec<String> = policies
         .iter()
         .map(|policy| {

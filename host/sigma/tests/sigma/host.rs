@@ -29,7 +29,7 @@ impl Detectors for OnlyActivity {
 ///
 /// # Panics
 /// When anything is wrong with any of them.
-pub fn read(compiled: &Compiled) -> PolicySet {
+pub(crate) fn read(compiled: &Compiled) -> PolicySet {
     let source = |policy: &casbah_sigma::Policy| PolicySource {
         file: policy.file.clone(),
         bytes: policy.text.clone().into_bytes(),

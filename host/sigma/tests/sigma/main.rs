@@ -3,6 +3,8 @@
 //!
 //! Protects that a rule used unchanged notices what its author meant.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
 mod activities;
 mod correlations;
 mod differences;
