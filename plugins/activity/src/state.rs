@@ -45,6 +45,12 @@ fn flags(rule: &Rule) -> u8 {
     values | (u8::from(rule.has_roles()) * ROLES)
 }
 
+/// How many bytes an entry takes at most, as a rule.
+fn most_bytes(flags: u8) -> usize {
+    let of = |flag: u8, bytes: usize| if flags & flag == 0 { 0 } else { bytes };
+    6 + of(HASHES, 8) + of(QUANTITIES, 4) + of(ROLES, 2)
+}
+
 /// Reads a key's state; empty bytes are the state of a key never seen, and so is a state that was
 /// made by other settings (with values for a policy that has none, or the other way round).
 /// Severities may have been given to a policy, or taken from it, since: a state is good for both.
@@ -83,7 +89,7 @@ pub(crate) fn write(held: &Held, rule: &Rule) -> Vec<u8> {
     let flags = (u8::from(held.overflowed) * OVERFLOWED) | flags(rule);
     let number = held.entries.len();
     let head = Head { flags, number, first: first.time, last: last.time, sequence: last.sequence };
-    let mut output = Vec::with_capacity(32 + number * if flags & HASHES != 0 { 13 } else { 6 });
+    let mut output = Vec::with_capacity(32 + number * most_bytes(flags));
     head.write(&mut output);
     let mut before = (first.time, 0);
     for entry in &held.entries {
@@ -126,7 +132,7 @@ pub(crate) fn append(bytes: &[u8], rule: &Rule, arrivals: &[Entry]) -> Option<Ve
     }
     head.number += arrivals.len();
     (head.last, head.sequence) = (newest.time, newest.sequence);
-    let mut output = Vec::with_capacity(bytes.len() + 32 + arrivals.len() * 13);
+    let mut output = Vec::with_capacity(bytes.len() + 32 + arrivals.len() * most_bytes(flags));
     head.write(&mut output);
     if let Some(kept) = kept {
         write_entry(&mut output, (kept.time, 0), &kept, flags);

@@ -248,12 +248,17 @@ impl<'a> Search<'a> {
             });
             Some((columns.get_mut(place)?, evaluation.cells(source)))
         });
+        let has_roles = window.rule.has_roles();
         let items = rows.iter().filter_map(|row| {
+            // First, since no role may stay behind for the next policy.
+            let role = match has_roles {
+                true => roles.get_mut(row).map(std::mem::take).unwrap_or_default(),
+                false => Role::default(),
+            };
             let value = match &mut column {
                 None => 0,
                 Some((column, cells)) => column.value(*cells, batch, row)?,
             };
-            let role = roles.get_mut(row).map(std::mem::take).unwrap_or_default();
             Some(Item { row: row as u32, role, value })
         });
         let Found { parts, items: all, keys, .. } = found;
@@ -262,14 +267,6 @@ impl<'a> Search<'a> {
             parts.push(Part { items, lane: 0, key: own });
             keys.push(StateKey { policy: index as u32, key });
         });
-        // Those whose value is missing were passed over.
-        if !self.roles.is_empty() {
-            rows.iter().for_each(|row| {
-                if let Some(role) = self.roles.get_mut(row) {
-                    *role = Role::default();
-                }
-            });
-        }
     }
 
     /// Parts the activities of a policy whose steps have fields of their own, and joins what has the
