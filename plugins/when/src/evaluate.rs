@@ -15,7 +15,7 @@ use casbah_model::Batch;
 use crate::column::{Column, Numbers};
 use crate::evaluate::by_row::Memo;
 use crate::fields::{Cells, Field, OBJECTS_TABLE};
-use crate::gather::{Gathered, gather};
+use crate::gather::Gathered;
 use crate::plan::{Node, NodeId, Plan, Source, When};
 use crate::predicate::{Predicate, Test};
 use crate::rows::Rows;
@@ -115,9 +115,9 @@ impl Among<'_> {
 impl<'a> Evaluation<'a> {
     /// Looks a batch's columns up.
     pub fn new(plan: &'a Plan, batch: &'a Batch) -> Self {
-        let gathered = match plan.own.len() {
-            0 => Gathered::default(),
-            count => gather(batch, &plan.own_numbers, count),
+        let gathered = match plan.own.is_empty() {
+            true => Gathered::default(),
+            false => Gathered::new(batch, &plan.own_numbers, &plan.guarding),
         };
         let mut cells: Vec<Cells<'a>> =
             plan.sources.iter().map(|field| Cells::of(field, batch)).collect();
@@ -150,11 +150,21 @@ impl<'a> Evaluation<'a> {
 
     /// The rows that are meant.
     pub fn rows(&mut self, when: &When) -> Rows {
-        let len = self.batch.len();
-        if !self.may_hold(when.0) {
-            return Rows::none(len);
+        let all = Among::All(self.batch.len());
+        if let Some(Some(answer)) = self.answers.get(when.0.0 as usize) {
+            return answer.clone();
         }
-        self.among(when.0, Among::All(len))
+        let rows = match self.guarded(when.0) {
+            None => self.among(when.0, all),
+            Some(guarded) if guarded.is_empty() => return guarded,
+            Some(guarded) => self.among(when.0, Among::Some(&guarded)),
+        };
+        // Beyond the guard it holds for none, so this is the answer for all rows.
+        let shared = self.plan.uses.get(when.0.0 as usize).is_some_and(|&uses| uses > 1);
+        if let (true, Some(slot @ None)) = (shared, self.answers.get_mut(when.0.0 as usize)) {
+            *slot = Some(rows.clone());
+        }
+        rows
     }
 
     /// Looks up which activities each severity is meant for.
@@ -163,20 +173,30 @@ impl<'a> Evaluation<'a> {
         Graded(graded.collect())
     }
 
-    /// Whether anything of what the node cannot do without is in the batch.
-    fn may_hold(&mut self, node: NodeId) -> bool {
+    /// The rows that have anything of what the node cannot do without; `None` where that can be any.
+    fn guarded(&mut self, node: NodeId) -> Option<Rows> {
         let plan = self.plan;
-        let Some(guard) = plan.guard(node) else { return true };
-        guard.iter().any(|&index| {
-            let Some(predicate) = plan.predicates.get(index) else { return false };
-            let cells = self.cells(predicate.source);
-            match predicate.test {
-                Test::AnyOf(_) if !matches!(cells, Cells::Absent) => {
-                    !self.hits(predicate.source, index).is_empty()
-                }
-                _ => !matches!(cells, Cells::Absent),
+        let len = self.batch.len();
+        let mut guarded = Rows::none(len);
+        for row in plan.guard(node)? {
+            let Some(predicate) = plan.asked(*row) else { continue };
+            if matches!(self.cells(predicate.source), Cells::Absent) {
+                continue;
             }
-        })
+            let of_object = matches!(plan.field(predicate.source), Some(Field::OfObject { .. }));
+            if !matches!(predicate.test, Test::AnyOf(_)) {
+                return None;
+            }
+            let Some(Node::Row(index)) = plan.nodes.get(row.0) else { continue };
+            if self.hits(predicate.source, *index).is_empty() {
+                continue;
+            }
+            if of_object {
+                return None;
+            }
+            guarded.or(&self.among(*row, Among::All(len)));
+        }
+        Some(guarded)
     }
 
     /// The rows asked for which a node holds.
@@ -212,6 +232,9 @@ impl<'a> Evaluation<'a> {
     fn join(&mut self, node: &Node, among: Among<'_>) -> Rows {
         match node {
             Node::Always { .. } | Node::Row(_) => Rows::none(among.of()),
+            Node::All(parts) if parts.iter().any(|part| self.lacks(*part)) => {
+                Rows::none(among.of())
+            }
             Node::All(parts) => {
                 let mut left: Option<Rows> = None;
                 for part in parts {
@@ -247,6 +270,16 @@ impl<'a> Evaluation<'a> {
             }
             Node::Object(inner) => self.of_objects(*inner, among),
         }
+    }
+
+    /// Whether a row asks for a field that the batch does not have.
+    fn lacks(&self, row: NodeId) -> bool {
+        self.plan.asked(row).is_some_and(|predicate| {
+            !predicate.negated
+                && !predicate.missing
+                && matches!(self.cells(predicate.source), Cells::Absent)
+                && !matches!(self.plan.field(predicate.source), Some(Field::Anything))
+        })
     }
 
     /// The rows asked for one of whose objects a node holds.
@@ -345,7 +378,7 @@ impl<'a> Evaluation<'a> {
                 }
                 Cells::Nested { .. } => {
                     let number = self.plan.own.iter().position(|own| *own == source)?;
-                    let entries = self.gathered.entries.get(number)?;
+                    let entries = self.gathered.entries(self.batch, number)?;
                     Column::new(entries.iter().copied(), rows, texts, &mut self.numbers)
                 }
                 _ => return None,

@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 use casbah_model::Batch;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -20,7 +21,7 @@ use crate::substrings::Substrings;
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Fields that any policy names.
-    pub(crate) sources: Vec<Field>,
+    pub(crate) sources: Vec<Arc<Field>>,
     /// Places of fields by name.
     names: HashMap<String, usize>,
     /// Places of columns of one object, by name.
@@ -47,6 +48,10 @@ pub struct Plan {
     pub(crate) own_numbers: HashMap<String, u32>,
     /// Fields by that number.
     pub(crate) own: Vec<Source>,
+    /// Whether the field of that number is gathered from the start.
+    pub(crate) guarding: Vec<bool>,
+    /// What policies mean, until their guards are known.
+    pub(crate) roots: Vec<NodeId>,
 }
 
 /// A field that a policy names, by its place in the [`Plan`].
@@ -99,7 +104,7 @@ impl Plan {
             self.own_numbers.insert(own.to_owned(), self.own.len() as u32);
             self.own.push(source);
         }
-        self.sources.push(field);
+        self.sources.push(Arc::new(field));
         self.names.insert(name.to_owned(), source.0);
         Ok(source)
     }
@@ -109,14 +114,19 @@ impl Plan {
         if let Some(place) = self.names_in_object.get(name) {
             return Ok(Source(*place));
         }
-        self.sources.push(Field::find_in_object(name)?);
+        self.sources.push(Arc::new(Field::find_in_object(name)?));
         self.names_in_object.insert(name.to_owned(), self.sources.len() - 1);
         Ok(Source(self.sources.len() - 1))
     }
 
     /// A field, as named.
     pub fn field(&self, source: Source) -> Option<&Field> {
-        self.sources.get(source.0)
+        self.sources.get(source.0).map(Arc::as_ref)
+    }
+
+    /// A field, to be held while the plan grows.
+    pub(crate) fn held(&self, source: Source) -> Option<Arc<Field>> {
+        self.sources.get(source.0).cloned()
     }
 
     /// The name of a field.
@@ -136,6 +146,12 @@ impl Plan {
             (self.name(source).to_owned(), cell.text(batch))
         };
         sources.iter().map(value).collect()
+    }
+
+    /// What a policy means.
+    pub(crate) fn when(&mut self, node: NodeId) -> When {
+        self.roots.push(node);
+        When(node)
     }
 
     /// The predicates on a field that ask whether a text is one of some.

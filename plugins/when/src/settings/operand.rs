@@ -332,9 +332,9 @@ impl Reader {
             _ => RelationKind::Ends,
         };
         let source = self.field_within(at, name, of_object)?;
-        let other = self.plan.field(source)?.clone();
+        let other = self.plan.held(source)?;
         let (this, that) = (field.column_type(), other.column_type());
-        let anything = [field, &other].iter().any(|field| matches!(field, Field::Anything));
+        let anything = [field, &*other].iter().any(|field| matches!(field, Field::Anything));
         let comparable = !anything
             && this == that
             && this != ColumnType::Number

@@ -65,7 +65,9 @@ pub(super) fn get<'m, 'j>(map: &'m Map<'j>, name: &str) -> Option<&'m Json<'j>> 
 impl Reader {
     /// Reads `when`, or rows of that kind.
     pub(super) fn when(&mut self, place: Place<'_>, value: &Json<'_>, what: &str) -> Option<When> {
-        self.parts(place, value, what).map(|parts| When(self.plan.all(parts, false)))
+        let parts = self.parts(place, value, what)?;
+        let all = self.plan.all(parts, false);
+        Some(self.plan.when(all))
     }
 
     /// Reads the rows of `when`, of which there must be some.
@@ -281,7 +283,7 @@ impl Reader {
         let missing = self.row_missing(place, source, operator, get(map, "missing"));
         let ignore_case = self.ignore_case(place, source, operator, get(map, "ignore-case"));
         let part = self.part_of_time(place, map);
-        let field = self.plan.field(source)?.clone();
+        let field = self.plan.held(source)?;
         let operand = Operand {
             at: Place::Key(&place, operator),
             field: &field,

@@ -137,6 +137,7 @@ impl Reader {
         if let Some(unless) = unless {
             parts.push(self.plan.node(Node::Not(unless)));
         }
-        When(self.plan.all(parts, false))
+        let all = self.plan.all(parts, false);
+        self.plan.when(all)
     }
 }
