@@ -146,12 +146,11 @@ fn pieces(lines: &[&str], kept: &Kept, document: &Node) -> Vec<Vec<usize>> {
 /// comments that a blank line sets apart from the first key, whose own comments begin at `above`.
 fn head(lines: &[&str], above: usize, first: usize) -> usize {
     (above..first)
-        .filter(|&at| {
+        .rfind(|&at| {
             lines
                 .get(at)
                 .is_some_and(|line| line.is_empty() || line.starts_with("# yaml-language-server:"))
         })
-        .next_back()
         .map_or(above, |last| last + 1)
 }
 

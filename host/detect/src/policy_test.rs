@@ -103,14 +103,11 @@ pub fn run_tests(policy: &Arc<PolicyFile>, detector: &Arc<dyn Detector>) -> Vec<
         .collect()
 }
 
+/// A policy with the results of its tests, or why its detector could not be configured for it.
+pub type Tested = (Arc<PolicyFile>, Result<Vec<TestResult>, PolicyErrors>);
+
 /// Runs the tests of all policies on all cores, each policy with a detector of its own.
-///
-/// # Errors
-/// Per policy: when its detector could not be configured for it.
-pub fn run_all(
-    set: &PolicySet,
-    detectors: &dyn Detectors,
-) -> Vec<(Arc<PolicyFile>, Result<Vec<TestResult>, PolicyErrors>)> {
+pub fn run_all(set: &PolicySet, detectors: &dyn Detectors) -> Vec<Tested> {
     cores::map(set.policies(), 1, |policy| {
         let results = match policy.tests.is_empty() {
             true => Ok(Vec::new()),

@@ -71,14 +71,14 @@ impl Facts {
     pub(super) fn fill(&self, activity: &mut Activity) {
         let ip = activity.text("ip").and_then(|ip| self.addresses.get(ip));
         for (column, cell) in ip.into_iter().flatten() {
-            activity.default(column, cell.clone());
+            activity.fill(column, cell.clone());
         }
         let Some(actor) = activity.text("actor").map(str::to_lowercase) else { return };
         let who = |person: &&Person| person.person == actor || person.aliases.contains(&actor);
         let Some(person) = self.people.iter().find(who).map(|person| person.person.as_str()) else {
             return;
         };
-        activity.default("person", Cell::Text(person.to_owned()));
+        activity.fill("person", Cell::Text(person.to_owned()));
         let time = activity.time().unwrap_or(i64::MAX);
         let entries = || self.people.iter().filter(|entry| entry.person == person);
         // The state that began last; one that began nobody knows when was there before.
@@ -88,11 +88,12 @@ impl Facts {
             .filter(begun)
             .max_by_key(|entry| entry.since);
         if let Some(Person { status: Some(status), since, .. }) = held {
-            activity.default("actor.status", Cell::Text(status.clone()));
-            activity.default("actor.since", since.map_or(Cell::Absent, Cell::Integer));
+            activity.fill("actor.status", Cell::Text(status.clone()));
+            activity.fill("actor.since", since.map_or(Cell::Absent, Cell::Integer));
         }
-        let last =
-            |pick: fn(&Person) -> Option<Cell>| entries().filter(begun).filter_map(pick).last();
+        let last = |pick: fn(&Person) -> Option<Cell>| {
+            entries().filter(begun).filter_map(pick).next_back()
+        };
         for (column, cell) in [
             ("actor.groups", last(|entry| entry.groups.clone().map(Cell::Text))),
             ("actor.name", last(|entry| entry.name.clone().map(Cell::Text))),
@@ -100,7 +101,7 @@ impl Facts {
             ("actor.external", last(|entry| entry.external.map(|is| Cell::Integer(i64::from(is))))),
         ] {
             if let Some(cell) = cell {
-                activity.default(column, cell);
+                activity.fill(column, cell);
             }
         }
     }

@@ -424,7 +424,7 @@ impl Activity {
     }
 
     /// Sets a column that nothing is said of yet.
-    pub(super) fn default(&mut self, column: &str, cell: Cell) {
+    pub(super) fn fill(&mut self, column: &str, cell: Cell) {
         if !self.cells.iter().any(|(name, _)| name == column) {
             self.cells.push((column.to_owned(), cell));
         }
