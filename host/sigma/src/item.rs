@@ -1,6 +1,6 @@
 //! One entry of a detection, a field with its values, as filter rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use casbah_model::vocabulary::{KINDS, OBJECT_KINDS};
@@ -18,6 +18,8 @@ use crate::refused::{No, RefusedKind, Result};
 use crate::route::Target;
 use crate::rows::Rows;
 
+/// How many texts a field may be compared with.
+const MOST_TEXTS: usize = 100_000;
 /// How many ways of writing one value there may be.
 const MOST_VARIANTS: usize = 625;
 /// How long a regular expression may be, bytes.
@@ -444,6 +446,10 @@ impl Asked<'_> {
             for pattern in self.written(pattern, value.span)? {
                 self.add(pattern, value.span, asks)?;
             }
+            if asks.known.len() > MOST_TEXTS {
+                let message = format!("the field is compared with more than {MOST_TEXTS} texts");
+                return Err(No::at(RefusedKind::Limit, value.span, message, "split the rule"));
+            }
         }
         Ok(())
     }
@@ -585,6 +591,7 @@ impl Asked<'_> {
 #[derive(Default)]
 struct Asks {
     texts: BTreeMap<&'static str, Vec<String>>,
+    known: HashSet<(&'static str, String)>,
     /// Whether the text `null` passes one of those that are no whole texts.
     null_passes: bool,
     rows: Vec<Rows>,
@@ -592,9 +599,8 @@ struct Asks {
 
 impl Asks {
     fn add(&mut self, operator: &'static str, text: String) {
-        let texts = self.texts.entry(operator).or_default();
-        if !texts.contains(&text) {
-            texts.push(text);
+        if self.known.insert((operator, text.clone())) {
+            self.texts.entry(operator).or_default().push(text);
         }
     }
 

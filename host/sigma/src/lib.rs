@@ -150,20 +150,16 @@ impl Compiler {
             }
         }
         let mut names = Names::default();
+        // Both are in the order of the documents.
+        let (mut rule, mut correlation) = (rules.iter().peekable(), correlations.iter().peekable());
         for document in documents {
-            let made = match document.kind {
-                Kind::Filter => continue,
-                Kind::Rule => match rules.iter().find(|rule| std::ptr::eq(rule.document, document))
-                {
-                    Some(rule) => alone(rule, &correlations, compiled),
-                    None => continue,
-                },
-                Kind::Correlation => {
-                    let found =
-                        correlations.iter().find(|one| std::ptr::eq(one.document, document));
-                    let Some(correlation) = found else { continue };
-                    correlation.settings(documents, &rules)
-                }
+            let this = |other: &Document| std::ptr::eq(other, document);
+            let made = if let Some(rule) = rule.next_if(|rule| this(rule.document)) {
+                alone(rule, &correlations, compiled)
+            } else if let Some(one) = correlation.next_if(|one| this(one.document)) {
+                one.settings(documents, &rules)
+            } else {
+                continue;
             };
             let made = made.and_then(|settings| finish(document, settings, &mut names));
             match made {
