@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 /// An activity: seconds, what it can be, who.
 type Made<'a> = (i64, &'a str, &'a str);
+/// A name, what the policy says, activities, and which of them are evidence.
+type Case<'a, S, M> = (&'a str, S, &'a [M], &'a [u64]);
 
 fn batch(first: usize, activities: &[Made<'_>], received: impl Fn(i64) -> Option<i64>) -> Batch {
     let mut builder = BatchBuilder::new();
@@ -73,7 +75,7 @@ fn steps(list: &[&str]) -> Value {
 #[test]
 fn sequences_at_their_edges() {
     // Steps, activities of one person as (second, what it can be), and which of them are evidence.
-    let cases: &[(&str, &[&str], &[(i64, &str)], &[u64])] = &[
+    let cases: &[Case<'_, &[&str], (i64, &str)>] = &[
         ("in order", &["A", "B"], &[(0, "A"), (5, "B")], &[0, 1]),
         ("in the wrong order", &["A", "B"], &[(0, "B"), (5, "A")], &[]),
         ("a moment before the end", &["A", "B"], &[(0, "A"), (9, "B")], &[0, 1]),
@@ -168,7 +170,7 @@ fn absence_at_its_edges() {
         }
         json!({"when": has("A"), "absence": absence})
     };
-    let cases: &[(&str, Option<&str>, &[Made<'_>], &[u64])] = &[
+    let cases: &[Case<'_, Option<&str>, Made<'_>>] = &[
         ("nothing follows", Some("X"), &[(0, "A", "ana")], &[0]),
         ("it follows", Some("X"), &[(0, "A", "ana"), (9, "X", "ana")], &[]),
         ("it comes too late", Some("X"), &[(0, "A", "ana"), (10, "X", "ana")], &[0]),
@@ -207,7 +209,7 @@ fn a_clock_that_is_ahead_decides_nothing_early() {
     let made = [(NOW, "A", "ana"), (NOW + 36_000, "", "bob"), (NOW + 9, "A", "ana")];
     let batches = [batch(0, &made, |_| Some((NOW + 12) * 1000))];
     assert_eq!(feed(&settings, &batches).concat(), []);
-    let more = [batches[0].clone(), batch(3, &[(NOW + 24, "", "bob")], |time| Some(time))];
+    let more = [batches[0].clone(), batch(3, &[(NOW + 24, "", "bob")], Some)];
     let found = feed(&settings, &more);
     let evidence: Vec<_> =
         found[1].iter().flat_map(|one| &one.evidence).map(|e| e.sequence).collect();
@@ -255,7 +257,7 @@ fn extremes_are_survived() {
             let mut builder = BatchBuilder::new();
             for roles in ["A", "B", "X"] {
                 builder.begin_row();
-                builder.integer("sequence", (place * 3 + builder.rows() as usize) as i64);
+                builder.integer("sequence", (place * 3 + builder.rows()) as i64);
                 builder.integer("time", time);
                 builder.integer("amount", if place % 2 == 0 { i64::MAX } else { i64::MIN + 1 });
                 builder.text("action", roles);

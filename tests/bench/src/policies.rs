@@ -186,11 +186,14 @@ fn settings(number: usize, [kind, other]: [Value; 2], about: &Value) -> String {
         }
         _ => json!({"when": [kind, about], "absence": {"within": "1h", "expect": [other]}}),
     };
-    settings["policy"] = json!(format!("policy-{number}"));
-    settings["quiet"] = json!(86_400_000);
-    if number % 5 == 0 {
-        settings["severities"] =
-            json!([{"severity": "high", "when": [{"field": "actor.admin", "is": true}]}]);
+    let graver = match number.is_multiple_of(5) {
+        true => json!([{"severity": "high", "when": [{"field": "actor.admin", "is": true}]}]),
+        false => json!([]),
+    };
+    let common =
+        json!({"policy": format!("policy-{number}"), "quiet": 86_400_000, "severities": graver});
+    if let (Value::Object(settings), Value::Object(common)) = (&mut settings, common) {
+        settings.extend(common);
     }
     settings.to_string()
 }
