@@ -10,7 +10,7 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const ADAPTERS: &[&str] = &["smartsheet", "netdocuments", "entra"];
+const ADAPTERS: &[&str] = &["smartsheet", "netdocuments", "entra", "json"];
 const DETECTORS: &[&str] = &["activity", "lifecycle", "novelty", "reputation", "travel", "volume"];
 
 fn main() -> Result<()> {

@@ -130,12 +130,23 @@ line; .gz and .zst are unpacked; `-` is stdin.
   casbah scan --app smartsheet events.json
   zcat old.json.gz | casbah scan --app smartsheet -
   casbah scan --app smartsheet --policies my-policies --format json events.ndjson
+  casbah scan --mapping cloudtrail --sigma sigma/rules events.ndjson.gz
+
+--mapping reads JSON records of any kind (--app json): azure, cloudtrail, github, google-workspace,
+m365, okta, or a file that says which paths hold time, actor, address and object. With --sigma the
+rules take the place of the built-in policies; they are used unchanged.
 
 Exit code 1 when there are alerts, so that scripts can ask for it.")]
 pub(crate) struct ScanArgs {
     /// The saved logs.
     #[command(flatten)]
     pub(crate) saved: SavedArgs,
+    /// Sigma rules to look with: files, or folders with all below them. Repeat for more
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sigma: Vec<PathBuf>,
+    /// Says which rules are not used, and why
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 /// Arguments of `normalize`.
@@ -153,9 +164,12 @@ pub(crate) struct NormalizeArgs {
 /// Saved logs, and how to read them.
 #[derive(Debug, Args)]
 pub(crate) struct SavedArgs {
-    /// The app that the files come from, e.g. smartsheet
-    #[arg(long, value_name = "APP")]
-    pub(crate) app: String,
+    /// The app that the files come from, e.g. smartsheet; `json` where --mapping is given
+    #[arg(long, value_name = "APP", required_unless_present = "mapping")]
+    pub(crate) app: Option<String>,
+    /// For JSON of other apps: a ready-made mapping, or a file with one
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) mapping: Option<String>,
     /// Settings of the adapter as JSON, e.g. {"kinds": {"AUTHENTICATION.LOGIN": "login"}}
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub(crate) settings: String,

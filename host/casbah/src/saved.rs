@@ -14,6 +14,8 @@ use casbah_model::adapter::Adapter;
 use casbah_model::table::Column;
 use casbah_model::{Batch, Values};
 
+use crate::output::{Output, counted};
+
 /// A page must be held whole; so much of it at most.
 const WHOLE: usize = 512 << 20;
 
@@ -30,7 +32,56 @@ struct Sizes {
 
 const SIZES: Sizes = Sizes { rows: 16_384, most: 65_536, piece: 8 << 20 };
 
-/// Reads files and hands over their activities, batch by batch, in order.
+/// Records that could not be read, and were passed over.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    count: u64,
+    /// The first of them: file, line and what is wrong.
+    first: Vec<String>,
+}
+
+impl Unread {
+    /// So many are named.
+    const NAMED: usize = 20;
+
+    /// Names them, if there are any.
+    pub(crate) fn say(&self, output: &mut Output) {
+        for line in &self.first {
+            output.say(line);
+        }
+        if self.count > 0 {
+            let more = match self.count - self.first.len() as u64 {
+                0 => String::new(),
+                more => format!(", {more} more than are named here"),
+            };
+            output.say(&format!(
+                "{} could not be read{more}",
+                counted(self.count, "record", "records")
+            ));
+        }
+    }
+
+    /// Takes the rows of such records out of a batch: all but those have no `broken`.
+    fn take(&mut self, batch: Batch, place: impl Fn(usize) -> String) -> Batch {
+        let Some(broken) = batch.text_ids("broken") else { return batch };
+        let (mut kept, mut count) = (Vec::with_capacity(batch.len()), 0);
+        for (row, &wrong) in broken.iter().enumerate() {
+            if wrong == 0 {
+                kept.push(row);
+                continue;
+            }
+            count += 1;
+            if self.first.len() < Self::NAMED {
+                self.first.push(format!("{}: {}", place(row), batch.texts.get(wrong)));
+            }
+        }
+        self.count += count;
+        if count == 0 { batch } else { batch.select(&kept) }
+    }
+}
+
+/// Reads files and hands over their activities, batch by batch, in order. Records that the adapter
+/// calls broken are passed over.
 ///
 /// # Errors
 /// When a file can't be read, or does not hold what the app answers.
@@ -39,14 +90,15 @@ pub(crate) fn read(
     settings: &str,
     files: &[PathBuf],
     each: &mut dyn FnMut(Batch) -> Result<()>,
-) -> Result<()> {
+) -> Result<Unread> {
+    let mut unread = Unread::default();
     for path in files {
         let name =
             if path.as_os_str() == "-" { "stdin".into() } else { path.display().to_string() };
         let pieces = Pieces::new(open(path)?, SIZES.piece);
-        read_one(adapter, settings, &name, pieces, SIZES, each)?;
+        read_one(adapter, settings, &name, pieces, SIZES, &mut unread, each)?;
     }
-    Ok(())
+    Ok(unread)
 }
 
 fn read_one(
@@ -55,9 +107,10 @@ fn read_one(
     name: &str,
     mut pieces: Pieces,
     sizes: Sizes,
+    unread: &mut Unread,
     each: &mut dyn FnMut(Batch) -> Result<()>,
 ) -> Result<()> {
-    let mut at = 0_u64;
+    let (mut at, mut lines) = (0_u64, 0_usize);
     while let Some(piece) = pieces.next().with_context(|| format!("`{name}` can't be read"))? {
         let told = |failure| anyhow::anyhow!("`{name}`, from byte {at}: {failure}");
         let spans = adapter.split(&piece).map_err(told)?;
@@ -79,7 +132,12 @@ fn read_one(
                 done = chunk.len();
             }
             truncate(&mut batch, done);
-            if done > 0 {
+            let batch = unread.take(batch, |row| {
+                let start = chunk.get(row).map_or(0, |&[start, _]| start as usize);
+                let before = piece.get(..start).unwrap_or_default();
+                format!("`{name}`, line {}", 1 + lines + line_breaks(before))
+            });
+            if !batch.is_empty() {
                 each(batch)?;
             }
             rest = rest.get(done..).unwrap_or_default();
@@ -90,9 +148,14 @@ fn read_one(
         }
         let left = rest.first().map_or(piece.len(), |&[start, _]| start as usize);
         at += left as u64;
+        lines += line_breaks(piece.get(..left).unwrap_or_default());
         pieces.take_back(piece.get(left..).unwrap_or_default());
     }
     Ok(())
+}
+
+fn line_breaks(text: &[u8]) -> usize {
+    text.iter().filter(|&&byte| byte == b'\n').count()
 }
 
 /// Normalizes records that stand one behind the other in a piece. Only their part of it is handed

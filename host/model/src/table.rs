@@ -535,6 +535,12 @@ impl BatchBuilder {
         id.unwrap_or(0)
     }
 
+    /// The text of an index that [`intern`](Self::intern) gave.
+    #[inline]
+    pub fn get(&self, id: TextId) -> &str {
+        self.dictionary.texts.get(id)
+    }
+
     /// Sets a text cell of the current row; the empty text leaves it absent.
     pub fn text(&mut self, name: &str, text: &str) {
         if !text.is_empty() {

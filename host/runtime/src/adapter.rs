@@ -204,6 +204,11 @@ fn describe_adapter(label: &str, text: &str) -> Result<AdapterDescription, Runti
 /// The first thing that makes a description useless or dangerous to work with.
 fn fault_of(description: &AdapterDescription) -> Option<String> {
     let AdapterDescription { regions, streams, oauth, .. } = description;
+    // What only reads saved files asks nobody and needs no addresses.
+    if streams.is_empty() {
+        let asks = !regions.is_empty() || oauth.is_some() || description.personal_token;
+        return asks.then(|| "it has no stream".to_owned());
+    }
     if regions.is_empty() {
         return Some("it has no region".to_owned());
     }
@@ -214,9 +219,6 @@ fn fault_of(description: &AdapterDescription) -> Option<String> {
         if let Some(fault) = fault_of_region(region) {
             return Some(format!("region `{}` {fault}", clean::name(&region.name)));
         }
-    }
-    if streams.is_empty() {
-        return Some("it has no stream".to_owned());
     }
     for (index, stream) in streams.iter().enumerate() {
         let name = clean::name(&stream.name);

@@ -41,6 +41,12 @@ pub(crate) async fn run(
 ) -> Result<Found> {
     let adapter = Arc::new(plugins.adapter(&args.app)?.clone());
     let description = adapter.description();
+    if description.streams.is_empty() {
+        bail!(Misunderstood(format!(
+            "`{0}` is no app to connect: its adapter reads saved files\nhint: `casbah scan --app {0} FILE`",
+            args.app
+        )));
+    }
     let connections = &opened.connections;
     let before = connections.list(&opened.tenant)?.into_iter().map(|report| report.connection);
     let before = before.into_iter().find(|connection| connection.name == args.name);

@@ -24,19 +24,21 @@ pub(crate) fn run(
     let enricher = Enricher::open(&config.enrich)?;
     let tenant = &config.tenant;
     let (directory, _) = directory::unkept(args.saved.directory.as_deref(), config, tenant)?;
-    let adapter = plugins.adapter(&args.saved.app)?;
+    let app = args.saved.app();
+    let adapter = plugins.adapter(app)?;
     let accounts = Accounts::new(&args.saved.domain);
     let connection = "saved".parse()?;
-    let settings = secrets::merged(adapter.description(), &args.saved.settings, output)?;
-    saved::read(adapter, &settings, &args.saved.files, &mut |mut batch| {
+    let settings = secrets::merged(adapter.description(), &args.saved.settings()?, output)?;
+    let unread = saved::read(adapter, &settings, &args.saved.files, &mut |mut batch| {
         // Nobody fetched it, so there is no time at which it was received.
-        accounts.join(&mut batch, &args.saved.app, &connection, ABSENT_INTEGER);
-        directory.join(&mut batch, &args.saved.app, &connection);
+        accounts.join(&mut batch, app, &connection, ABSENT_INTEGER);
+        directory.join(&mut batch, app, &connection);
         enricher.enrich(&mut batch);
         for row in 0..batch.len() {
             output.json(&activities::to_json(&batch, row))?;
         }
         Ok(())
     })?;
+    unread.say(output);
     Ok(())
 }

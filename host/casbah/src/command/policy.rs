@@ -16,9 +16,9 @@ use crate::plugins::Plugins;
 
 mod check;
 mod create;
-mod import;
+pub(crate) mod import;
 mod layout;
-mod paths;
+pub(crate) mod paths;
 mod test;
 #[cfg(test)]
 mod tests;

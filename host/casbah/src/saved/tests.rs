@@ -15,7 +15,7 @@ fn ids(file: &str, sizes: Sizes) -> Vec<(String, Option<i64>)> {
     let input: Box<dyn Read> = Box::new(Cursor::new(file.as_bytes().to_vec()));
     let mut found = Vec::new();
     let pieces = Pieces::new(input, sizes.piece);
-    read_one(&adapter, "", "file", pieces, sizes, &mut |batch| {
+    read_one(&adapter, "", "file", pieces, sizes, &mut Unread::default(), &mut |batch| {
         batch.check().unwrap();
         let row = |row| (batch.text("id", row).to_owned(), batch.integer("time", row));
         found.extend((0..batch.len()).map(row));
@@ -98,7 +98,15 @@ fn what_is_no_log_is_told_with_its_place() {
     let told = |file: &str, piece| {
         let input: Box<dyn Read> = Box::new(Cursor::new(file.as_bytes().to_vec()));
         let pieces = Pieces::new(input, piece);
-        let read = read_one(&adapter, "", "x.json", pieces, SIZES, &mut |_| Ok(()));
+        let read = read_one(
+            &adapter,
+            "",
+            "x.json",
+            pieces,
+            SIZES,
+            &mut Unread::default(),
+            &mut |_| Ok(()),
+        );
         read.unwrap_err().to_string()
     };
     let good = r#"{"activity":{"date":"2026-01-15T08:00:00","name":"open"}}"#;

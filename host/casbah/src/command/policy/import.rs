@@ -103,6 +103,15 @@ impl File {
     }
 }
 
+/// The Sigma rules among some files, and in some folders with all below them: names and texts.
+///
+/// # Errors
+/// When one of them can't be read.
+pub(crate) fn rules(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
+    let rules = files(paths)?.into_iter().filter(|file| !file.is_policy());
+    Ok(rules.map(|rule| (rule.name(), String::from_utf8_lossy(&rule.bytes).into_owned())).collect())
+}
+
 fn files(paths: &[PathBuf]) -> Result<Vec<File>> {
     let mut files = Vec::new();
     for path in paths {
