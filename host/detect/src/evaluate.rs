@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use casbah_model::TenantName;
 use casbah_store::{Store, StoreErrorKind};
@@ -33,7 +33,7 @@ use serde::Serialize;
 
 use crate::error::{DetectError, DetectErrorKind};
 use crate::group::Group;
-use crate::history::Origins;
+use crate::history::{self, Origins};
 
 mod cache;
 mod records;
@@ -375,6 +375,8 @@ impl Evaluator {
                 (group, adopted)
             })
             .collect();
+        let policies = told.iter().flat_map(|(group, _)| group.policies());
+        history::keep_texts(self.store.as_ref(), &self.tenant, policies)?;
         let fresh: Vec<GroupThread> =
             fresh.into_iter().map(|group| self.open(group)).collect::<Result<_, _>>()?;
         let adopted: Vec<&str> =
@@ -623,6 +625,7 @@ impl GroupThread {
 
     /// Goes on with another configuration: everything gathered by the old one is written first.
     fn become_group(&mut self, group: Group, adopted: &[Group]) -> Result<(), DetectError> {
+        let began = Instant::now();
         let digest = group.digest().to_owned();
         if self.worker.group().digest() != digest {
             for candidate in adopted {
@@ -649,7 +652,12 @@ impl GroupThread {
         {
             group.change = None;
         }
-        tracing::info!(group = self.name, from = self.worker.offset().next, "policies replaced");
+        tracing::info!(
+            group = self.name,
+            from = self.worker.offset().next,
+            paused_ms = began.elapsed().as_millis() as u64,
+            "policies replaced"
+        );
         self.publish(None);
         Ok(())
     }

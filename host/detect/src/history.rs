@@ -64,7 +64,6 @@ impl Happened {
 /// Something that happened to a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyEvent {
-    format: u32,
     /// When, ms since 1970.
     pub at: i64,
     /// The first activity of the log that is evaluated after it.
@@ -102,8 +101,22 @@ pub struct Reign {
     pub ended: Option<Origin>,
 }
 
-fn event_prefix(policy: &str) -> Vec<u8> {
-    format!("event/{policy}/").into_bytes()
+/// Everything that one turnover did, in one record: a thousand policies are no reason to pause.
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    format: u32,
+    events: Vec<PolicyEvent>,
+}
+
+const EVENTS: &[u8] = b"event/";
+
+/// In the order in which things happened.
+fn events_key(now: &Generation, group: &str) -> Vec<u8> {
+    let mut key = EVENTS.to_vec();
+    key.extend_from_slice(&now.at.max(0).to_be_bytes());
+    key.extend_from_slice(&now.from.to_be_bytes());
+    key.extend_from_slice(group.as_bytes());
+    key
 }
 
 fn text_key(policy: &str, revision: &str) -> Vec<u8> {
@@ -114,14 +127,36 @@ fn note_key(policy: &str, revision: &str) -> Vec<u8> {
     format!("note/{policy}/{revision}").into_bytes()
 }
 
-impl PolicyEvent {
-    /// By policy, then in the order in which things happened.
-    fn key(&self) -> Vec<u8> {
-        let mut key = event_prefix(&self.policy);
-        key.extend_from_slice(&self.at.max(0).to_be_bytes());
-        key.extend_from_slice(&self.from.to_be_bytes());
-        key.extend_from_slice(format!("{}/{}", self.group, self.happened.name()).as_bytes());
-        key
+/// Keeps the texts of policies that come in force in a moment: whoever evaluates should not have to
+/// stop for that.
+///
+/// # Errors
+/// When the store can't be read or written.
+pub(crate) fn keep_texts<'a>(
+    store: &dyn Store,
+    tenant: &TenantName,
+    policies: impl IntoIterator<Item = &'a Arc<PolicyFile>>,
+) -> Result<(), DetectError> {
+    let mut commit = Commit::new();
+    for policy in policies {
+        commit = with_text(store, tenant, commit, policy)?;
+    }
+    if !commit.writes.is_empty() {
+        store.commit(tenant, commit)?;
+    }
+    Ok(())
+}
+
+fn with_text(
+    store: &dyn Store,
+    tenant: &TenantName,
+    commit: Commit,
+    policy: &PolicyFile,
+) -> Result<Commit, DetectError> {
+    let key = text_key(&policy.name, &policy.revision);
+    match store.get(tenant, Table::PolicyHistory, &key)? {
+        Some(_) => Ok(commit),
+        None => Ok(commit.put(Table::PolicyHistory, key, policy.source.as_bytes())),
     }
 }
 
@@ -147,32 +182,36 @@ impl Turnover<'_> {
         tenant: &TenantName,
         mut commit: Commit,
     ) -> Result<Commit, DetectError> {
+        let mut events = Vec::new();
+        let before = self.before.map(Generation::by_policy).unwrap_or_default();
+        let now = self.now.by_policy();
         for policy in self.policies {
-            let (_, settings) = self.now.of_policy(&policy.name).unwrap_or_default();
-            let happened = match self.before.and_then(|before| before.of_policy(&policy.name)) {
-                Some((revision, old)) if revision == policy.revision => {
-                    if old == settings || old.is_empty() {
+            let (_, settings) = now.get(policy.name.as_str()).copied().unwrap_or_default();
+            let happened = match before.get(policy.name.as_str()) {
+                Some((revision, old)) if *revision == policy.revision => {
+                    if *old == settings || old.is_empty() {
                         continue;
                     }
                     Happened::Changed
                 }
                 _ => Happened::Began,
             };
-            let key = text_key(&policy.name, &policy.revision);
-            if store.get(tenant, Table::PolicyHistory, &key)?.is_none() {
-                commit = commit.put(Table::PolicyHistory, key, policy.source.as_bytes());
-            }
+            commit = with_text(store, tenant, commit, policy)?;
             let mut event = self.event(&policy.name, &policy.revision, happened);
             event.file.clone_from(&policy.file);
             settings.clone_into(&mut event.settings);
-            commit = commit.put(Table::PolicyHistory, event.key(), encode(&event)?);
+            events.push(event);
         }
         let gone = self.before.map_or(&[][..], |before| &before.policies);
         for (policy, revision) in gone {
-            if self.now.of_policy(policy).is_none() {
-                let event = self.event(policy, revision, Happened::Ended);
-                commit = commit.put(Table::PolicyHistory, event.key(), encode(&event)?);
+            if !now.contains_key(policy.as_str()) {
+                events.push(self.event(policy, revision, Happened::Ended));
             }
+        }
+        if !events.is_empty() {
+            let key = events_key(self.now, self.group);
+            let recorded = encode(&Recorded { format: FORMAT, events })?;
+            commit = commit.put(Table::PolicyHistory, key, recorded);
         }
         Ok(commit)
     }
@@ -180,7 +219,6 @@ impl Turnover<'_> {
     fn event(&self, policy: &str, revision: &str, happened: Happened) -> PolicyEvent {
         let Origin { who, why } = self.origins.get(policy).cloned().unwrap_or_default();
         PolicyEvent {
-            format: FORMAT,
             at: self.now.at,
             from: self.now.from,
             policy: policy.to_owned(),
@@ -205,10 +243,11 @@ pub fn events(
     tenant: &TenantName,
     policy: Option<&str>,
 ) -> Result<Vec<PolicyEvent>, DetectError> {
-    let prefix = policy.map_or_else(|| b"event/".to_vec(), event_prefix);
     let mut all: Vec<PolicyEvent> = Vec::new();
-    each(store, tenant, Table::PolicyHistory, prefix, |bytes| {
-        all.push(decode("history of a policy", bytes, |e: &PolicyEvent| e.format, FORMAT)?);
+    each(store, tenant, Table::PolicyHistory, EVENTS.to_vec(), |bytes| {
+        let recorded = decode("history of policies", bytes, |r: &Recorded| r.format, FORMAT)?;
+        let wanted = |event: &PolicyEvent| policy.is_none_or(|policy| event.policy == policy);
+        all.extend(recorded.events.into_iter().filter(wanted));
         Ok(true)
     })?;
     // A policy that moves from one detector to another ends in one group and begins in another, at

@@ -1,6 +1,8 @@
 //! What the evaluation keeps in the store beside state and alerts: offsets, generations, and the
 //! activities that a detector could not digest.
 
+use std::collections::HashMap;
+
 use casbah_model::TenantName;
 use casbah_store::{Commit, ScanRange, Store, Table};
 use serde::{Deserialize, Serialize};
@@ -127,10 +129,19 @@ impl Generation {
         Some((revision, self.settings.get(index).map_or("", String::as_str)))
     }
 
-    /// Whether the state that a mark stands for is what this generation left. Older records tell
-    /// nothing; what they left was swept of everything else.
-    pub(super) fn knows(&self, mark: &String) -> bool {
-        self.marks.contains(mark) || (self.marks.is_empty() && !self.policies.is_empty())
+    /// Revision and settings of every policy in it.
+    pub(crate) fn by_policy(&self) -> HashMap<&str, (&str, &str)> {
+        let settings = self.settings.iter().map(String::as_str).chain(std::iter::repeat(""));
+        let policies = self.policies.iter().zip(settings);
+        policies
+            .map(|((name, revision), digest)| (name.as_str(), (revision.as_str(), digest)))
+            .collect()
+    }
+
+    /// Whether it is of the time before marks were noted: all state that it left is its own, because
+    /// everything else was swept.
+    pub(super) fn is_old(&self) -> bool {
+        self.marks.is_empty() && !self.policies.is_empty()
     }
 
     /// What stands for a policy's state.
@@ -201,6 +212,12 @@ pub(crate) fn group_names(
     Ok(names)
 }
 
+/// Now, and in any case after what was before: the order of what happened must not depend on how
+/// quickly it did.
+pub(super) fn moment_after(before: Option<&Generation>) -> i64 {
+    before.map_or_else(now, |before| now().max(before.at + 1))
+}
+
 /// Says in the store that nobody evaluates a group any more. Nothing happens when that is said, or
 /// when it never ran.
 pub(super) fn end(
@@ -217,7 +234,7 @@ pub(super) fn end(
         return Ok(());
     }
     next.generation = String::new();
-    let now = Generation::none(next.next, now());
+    let now = Generation::none(next.next, moment_after(Some(&before)));
     let turnover = Turnover { group, before: Some(&before), now: &now, policies: &[], origins };
     let commit = Commit::new()
         .expect(Table::Offset, key.clone(), Some(kept))

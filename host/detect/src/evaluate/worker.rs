@@ -14,7 +14,9 @@ use casbah_store::{Commit, ScanRange, Store, StoreError, Table};
 
 use super::EvaluatorOptions;
 use super::cache::Cache;
-use super::records::{DeadLetter, Generation, Offset, last_generation, offset_key, stored_offset};
+use super::records::{
+    DeadLetter, Generation, Offset, last_generation, moment_after, offset_key, stored_offset,
+};
 use crate::alerts::{self, New};
 use crate::behavior;
 use crate::error::DetectError;
@@ -160,11 +162,13 @@ impl Worker {
         let store = Arc::clone(&self.store);
         let name = self.group.name();
         let before = last_generation(store.as_ref(), &self.tenant, name)?;
-        let generation = Generation::of(&self.group, self.offset.next, super::now());
+        let at = moment_after(before.as_ref());
+        let generation = Generation::of(&self.group, self.offset.next, at);
         if let Some(before) = &before {
+            let known: HashSet<&String> = before.marks.iter().collect();
             let marks = self.group.prefixes().iter().zip(&generation.marks);
             for (prefix, mark) in marks.filter(|(prefix, _)| !self.adopted.contains(*prefix)) {
-                if !before.knows(mark) {
+                if !known.contains(mark) && !before.is_old() {
                     while self.delete_state(prefix)? > 0 {}
                 }
             }
