@@ -14,11 +14,11 @@ fn templates() -> PathBuf {
 }
 
 fn lists() -> Lists {
-    folder::read_lists(&templates()).unwrap_or_else(|errors| panic!("{errors}"))
+    folder::read_lists(&templates()).map_err(|errors| errors.to_string()).unwrap()
 }
 
 fn load() -> PolicySet {
-    PolicySet::load(&templates(), &NativeDetectors).unwrap_or_else(|errors| panic!("{errors}"))
+    PolicySet::load(&templates(), &NativeDetectors).map_err(|errors| errors.to_string()).unwrap()
 }
 
 /// What a template promises holds, through its real detector.
