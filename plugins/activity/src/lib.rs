@@ -23,7 +23,7 @@ use std::collections::btree_map::{self, BTreeMap};
 use casbah_model::detector::{DetectorDescription, Outcome, Problem};
 use casbah_model::{Batch, Evidence, Finding, StateKey};
 use casbah_plugin::state::{all_came, unreadable};
-use casbah_plugin::{Detector, export_detector};
+use casbah_plugin::{Detector, export_detector, json};
 use casbah_when::{Cell, Cells, Places, Plan, description, keys};
 
 use crate::entry::{Entry, Fired};
@@ -62,6 +62,8 @@ impl Detector for Activity {
         // A sequence says by its steps which activities are meant.
         if let Some(settings) = description.settings.as_object_mut() {
             settings.remove("required");
+            let either = ["when", "sequence"].map(|key| json!({"required": [key]}));
+            settings.insert("anyOf".to_owned(), json!(either));
         }
         description
     }

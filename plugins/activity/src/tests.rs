@@ -458,6 +458,8 @@ fn promise(case: &Case, planted: Planted) -> Result<(), TestCaseError> {
 }
 
 fn runner(cases: u32) -> TestRunner {
+    // `PROPTEST_CASES` asks for more.
+    let cases = cases.max(Config::default().cases);
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
