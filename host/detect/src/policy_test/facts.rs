@@ -45,7 +45,7 @@ pub(crate) fn address_columns() -> impl Iterator<Item = &'static str> {
 pub(super) struct Facts {
     /// In the order of the file; a person may stand there several times, in another state each.
     people: Vec<Person>,
-    addresses: BTreeMap<String, Vec<(String, Cell)>>,
+    addresses: BTreeMap<String, Vec<(&'static str, Cell)>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -71,14 +71,14 @@ impl Facts {
     pub(super) fn fill(&self, activity: &mut Activity) {
         let ip = activity.text("ip").and_then(|ip| self.addresses.get(ip));
         for (column, cell) in ip.into_iter().flatten() {
-            activity.fill(column, cell.clone());
+            activity.fill(column, || cell.clone());
         }
         let Some(actor) = activity.text("actor").map(str::to_lowercase) else { return };
         let who = |person: &&Person| person.person == actor || person.aliases.contains(&actor);
         let Some(person) = self.people.iter().find(who).map(|person| person.person.as_str()) else {
             return;
         };
-        activity.fill("person", Cell::Text(person.to_owned()));
+        activity.fill("person", || Cell::Text(person.into()));
         let time = activity.time().unwrap_or(i64::MAX);
         let entries = || self.people.iter().filter(|entry| entry.person == person);
         // The state that began last; one that began nobody knows when was there before.
@@ -88,20 +88,23 @@ impl Facts {
             .filter(begun)
             .max_by_key(|entry| entry.since);
         if let Some(Person { status: Some(status), since, .. }) = held {
-            activity.fill("actor.status", Cell::Text(status.clone()));
-            activity.fill("actor.since", since.map_or(Cell::Absent, Cell::Integer));
+            activity.fill("actor.status", || Cell::Text(status.as_str().into()));
+            activity.fill("actor.since", || since.map_or(Cell::Absent, Cell::Integer));
         }
         let last = |pick: fn(&Person) -> Option<Cell>| {
             entries().filter(begun).filter_map(pick).next_back()
         };
         for (column, cell) in [
-            ("actor.groups", last(|entry| entry.groups.clone().map(Cell::Text))),
-            ("actor.name", last(|entry| entry.name.clone().map(Cell::Text))),
+            (
+                "actor.groups",
+                last(|entry| entry.groups.as_deref().map(|text| Cell::Text(text.into()))),
+            ),
+            ("actor.name", last(|entry| entry.name.as_deref().map(|text| Cell::Text(text.into())))),
             ("actor.admin", last(|entry| entry.admin.map(|is| Cell::Integer(i64::from(is))))),
             ("actor.external", last(|entry| entry.external.map(|is| Cell::Integer(i64::from(is))))),
         ] {
             if let Some(cell) = cell {
-                activity.fill(column, cell);
+                activity.fill(column, || cell);
             }
         }
     }
@@ -166,7 +169,7 @@ fn person(item: &Node, fields: &mut Fields) -> Option<Person> {
     })
 }
 
-fn addresses(test: &Node, fields: &mut Fields) -> BTreeMap<String, Vec<(String, Cell)>> {
+fn addresses(test: &Node, fields: &mut Fields) -> BTreeMap<String, Vec<(&'static str, Cell)>> {
     let Some(Entry { value, .. }) = test.get("addresses") else { return BTreeMap::new() };
     if !fields.is_map(value, "`addresses`") {
         return BTreeMap::new();
@@ -187,7 +190,7 @@ fn addresses(test: &Node, fields: &mut Fields) -> BTreeMap<String, Vec<(String, 
 }
 
 /// What is known of an address, as cells.
-fn known(node: &Node, fields: &mut Fields) -> Vec<(String, Cell)> {
+fn known(node: &Node, fields: &mut Fields) -> Vec<(&'static str, Cell)> {
     if !fields.is_map(node, "what is known of an address") {
         return Vec::new();
     }
@@ -207,7 +210,7 @@ fn known(node: &Node, fields: &mut Fields) -> Vec<(String, Cell)> {
             continue;
         };
         match value(&entry.value, column.column_type) {
-            Ok(cell) => cells.push((name.to_owned(), cell)),
+            Ok(cell) => cells.push((column.name, cell)),
             Err((span, wanted)) => fields.wrong(
                 span,
                 format!("`{}` is {wanted}, this is {}", entry.key, entry.value.value.what()),
@@ -230,5 +233,5 @@ fn value(node: &Node, column_type: ColumnType) -> Result<Cell, (Span, &'static s
             _ => return Err((item.span, "a list of texts")),
         }
     }
-    Ok(Cell::Text(texts.join(",")))
+    Ok(Cell::Text(texts.join(",").into()))
 }

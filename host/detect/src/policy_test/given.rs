@@ -1,6 +1,8 @@
 //! Activities that a test gives: read from YAML, filled up with what an adapter would always say,
 //! and made into batches.
 
+use std::sync::Arc;
+
 use casbah_model::vocabulary::{self, ColumnType};
 use casbah_model::{Batch, BatchBuilder, time};
 
@@ -22,14 +24,16 @@ const OBJECT_KEYS: &[&str] = &["role", "kind", "id", "name"];
 /// An activity, as the columns that are set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Activity {
-    cells: Vec<(String, Cell)>,
+    cells: Vec<(&'static str, Cell)>,
     fields: Vec<(String, String)>,
     objects: Vec<Vec<(String, String)>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell {
-    Text(String),
+    Text(Arc<str>),
+    /// What most activities have.
+    Usual(&'static str),
     Integer(i64),
     Number(f64),
     /// Said to be absent, so that no default is filled in.
@@ -44,6 +48,7 @@ pub(super) fn batch(activities: &[&Activity]) -> Batch {
         for (name, cell) in &activity.cells {
             match cell {
                 Cell::Text(text) => builder.text(name, text),
+                Cell::Usual(text) => builder.text(name, text),
                 Cell::Integer(value) => builder.integer(name, *value),
                 Cell::Number(value) => builder.number(name, *value),
                 Cell::Absent => {}
@@ -68,7 +73,7 @@ pub(super) fn batch(activities: &[&Activity]) -> Batch {
 /// run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Given {
-    app: Option<String>,
+    app: Option<Arc<str>>,
     facts: Facts,
     steps: Vec<Step>,
 }
@@ -79,7 +84,7 @@ struct Step {
     start: i64,
     every: i64,
     repeat: i64,
-    cells: Vec<(String, Cell)>,
+    cells: Vec<(&'static str, Cell)>,
     fields: Vec<(String, String)>,
     objects: Option<Vec<Object>>,
 }
@@ -122,7 +127,7 @@ pub(super) fn read(test: &Node, app: Option<&str>, fields: &mut Fields) -> Optio
     for node in nodes {
         steps.extend(read_step(node, &mut clock, &mut total, fields));
     }
-    let app = app.map(str::to_owned);
+    let app = app.map(Arc::from);
     (fields.wrongs.len() == before).then_some(Given { app, facts, steps })
 }
 
@@ -171,8 +176,10 @@ impl Step {
                     .cells
                     .iter()
                     .map(|(name, cell)| match cell {
-                        Cell::Text(text) => (name.clone(), Cell::Text(fill(text))),
-                        other => (name.clone(), other.clone()),
+                        Cell::Text(text) if text.contains("{n}") => {
+                            (*name, Cell::Text(fill(text).into()))
+                        }
+                        other => (*name, other.clone()),
                     })
                     .collect(),
                 fields: self.fields.iter().map(|(k, v)| (k.clone(), fill(v))).collect(),
@@ -237,7 +244,7 @@ pub(super) fn entries(node: &Node) -> &[Entry] {
     }
 }
 
-fn read_cells(step: &Node, fields: &mut Fields) -> Vec<(String, Cell)> {
+fn read_cells(step: &Node, fields: &mut Fields) -> Vec<(&'static str, Cell)> {
     let mut cells = Vec::new();
     for entry in entries(step).iter().filter(|entry| !STEP_KEYS.contains(&entry.key.as_str())) {
         let column = vocabulary::column(&entry.key).filter(|column| column.name != "sequence");
@@ -246,7 +253,7 @@ fn read_cells(step: &Node, fields: &mut Fields) -> Vec<(String, Cell)> {
             continue;
         };
         match cell(&entry.value.value, column.column_type) {
-            Ok(cell) => cells.push((entry.key.clone(), cell)),
+            Ok(cell) => cells.push((column.name, cell)),
             Err(wanted) => fields.wrong(
                 entry.value.span,
                 format!("column `{}` is {wanted}, this is {}", entry.key, entry.value.value.what()),
@@ -285,7 +292,7 @@ fn unknown_column(entry: &Entry, fields: &mut Fields) {
 pub(super) fn cell(value: &Value, column_type: ColumnType) -> Result<Cell, &'static str> {
     Ok(match (column_type, value) {
         (_, Value::Null) => Cell::Absent,
-        (ColumnType::Text, Value::Text(text)) => Cell::Text(text.clone()),
+        (ColumnType::Text, Value::Text(text)) => Cell::Text(text.as_str().into()),
         (ColumnType::Text, _) => return Err("a text"),
         (ColumnType::Flag, Value::Bool(flag)) => Cell::Integer(i64::from(*flag)),
         (ColumnType::Flag, _) => return Err("a flag: true or false"),
@@ -372,30 +379,28 @@ fn not_text(span: Span, key: &str, fields: &mut Fields) {
 
 /// Fills up what every adapter and the host always say.
 fn complete(activity: &mut Activity, objects: bool, at: i64, given: &Given, number: usize) {
-    let mut default = |name: &str, cell: Cell| {
-        if !activity.cells.iter().any(|(known, _)| known == name) {
-            activity.cells.push((name.to_owned(), cell));
-        }
-    };
-    default("time", Cell::Integer(at));
-    default("received", Cell::Integer(at));
-    default("id", Cell::Text(format!("test-{number}")));
-    default("connection", Cell::Text("test".to_owned()));
-    default("actor", Cell::Text("ana@example.com".to_owned()));
-    default("actor.type", Cell::Text("user".to_owned()));
-    default("result", Cell::Text("success".to_owned()));
+    activity.fill("time", || Cell::Integer(at));
+    activity.fill("received", || Cell::Integer(at));
+    activity.fill("id", || Cell::Text(format!("test-{number}").into()));
+    activity.fill("connection", || Cell::Usual("test"));
+    activity.fill("actor", || Cell::Usual("ana@example.com"));
+    activity.fill("actor.type", || Cell::Usual("user"));
+    activity.fill("result", || Cell::Usual("success"));
     if let Some(app) = &given.app {
-        default("app", Cell::Text(app.clone()));
+        activity.fill("app", || Cell::Text(Arc::clone(app)));
     }
     given.facts.fill(activity);
-    derive(activity, "actor", |actor| actor.contains('@').then(|| actor.to_owned()), "actor.email");
-    derive(activity, "actor", |actor| Some(actor.to_owned()), "person");
-    derive(
-        activity,
-        "recipient",
-        |recipient| recipient.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()),
-        "recipient.domain",
-    );
+    if activity.text("actor").is_some_and(|actor| actor.contains('@')) {
+        derive(activity, "actor", "actor.email");
+    }
+    derive(activity, "actor", "person");
+    let domain = activity
+        .text("recipient")
+        .and_then(|recipient| recipient.rsplit_once('@'))
+        .map(|(_, domain)| domain.to_lowercase());
+    if let Some(domain) = domain {
+        activity.fill("recipient.domain", || Cell::Text(domain.into()));
+    }
     if !objects {
         let object: Object = [("kind", "object.kind"), ("id", "object"), ("name", "object.name")]
             .into_iter()
@@ -417,38 +422,33 @@ impl Activity {
 
     /// When it happens, ms since 1970.
     pub(super) fn time(&self) -> Option<i64> {
-        self.cells.iter().find(|(name, _)| name == "time").and_then(|(_, cell)| match cell {
+        self.cells.iter().find(|(name, _)| *name == "time").and_then(|(_, cell)| match cell {
             Cell::Integer(time) => Some(*time),
             _ => None,
         })
     }
 
     /// Sets a column that nothing is said of yet.
-    pub(super) fn fill(&mut self, column: &str, cell: Cell) {
-        if !self.cells.iter().any(|(name, _)| name == column) {
-            self.cells.push((column.to_owned(), cell));
+    pub(super) fn fill(&mut self, column: &'static str, cell: impl FnOnce() -> Cell) {
+        if !self.cells.iter().any(|(name, _)| *name == column) {
+            self.cells.push((column, cell()));
         }
     }
 }
 
 fn text<'a>(activity: &'a Activity, column: &str) -> Option<&'a str> {
-    activity.cells.iter().find(|(name, _)| name == column).and_then(|(_, cell)| match cell {
-        Cell::Text(text) => Some(text.as_str()),
+    activity.cells.iter().find(|(name, _)| *name == column).and_then(|(_, cell)| match cell {
+        Cell::Text(text) => Some(text.as_ref()),
+        Cell::Usual(text) => Some(*text),
         _ => None,
     })
 }
 
-/// Sets a column from another one, unless the test says something about it.
-fn derive(
-    activity: &mut Activity,
-    from: &str,
-    make: impl Fn(&str) -> Option<String>,
-    column: &str,
-) {
-    if activity.cells.iter().any(|(name, _)| name == column) {
-        return;
-    }
-    if let Some(value) = text(activity, from).and_then(make) {
-        activity.cells.push((column.to_owned(), Cell::Text(value)));
+/// Sets a column from a text in another one, unless something is said about it.
+fn derive(activity: &mut Activity, from: &str, column: &'static str) {
+    let cell = activity.cells.iter().find(|(name, _)| *name == from).map(|(_, cell)| cell);
+    if let Some(cell @ (Cell::Text(_) | Cell::Usual(_))) = cell {
+        let cell = cell.clone();
+        activity.fill(column, || cell);
     }
 }
