@@ -13,18 +13,18 @@ fn templates() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../policies/templates")
 }
 
-fn lists() -> Lists {
-    folder::read_lists(&templates()).map_err(|errors| errors.to_string()).unwrap()
+fn lists() -> Result<Lists, String> {
+    folder::read_lists(&templates()).map_err(|errors| errors.to_string())
 }
 
-fn load() -> PolicySet {
-    PolicySet::load(&templates(), &NativeDetectors).map_err(|errors| errors.to_string()).unwrap()
+fn load() -> Result<PolicySet, String> {
+    PolicySet::load(&templates(), &NativeDetectors).map_err(|errors| errors.to_string())
 }
 
 /// What a template promises holds, through its real detector.
 #[test]
 fn every_test_of_every_template_passes() {
-    let results: Vec<TestResult> = run_all(&load(), &NativeDetectors)
+    let results: Vec<TestResult> = run_all(&load().unwrap(), &NativeDetectors)
         .into_iter()
         .flat_map(|(_, results)| results.unwrap())
         .collect();
@@ -37,7 +37,7 @@ fn every_test_of_every_template_passes() {
 /// and when it is never true.
 #[test]
 fn every_row_is_turned_by_a_test() {
-    let missed: Vec<String> = coverage::of_all(&load(), &NativeDetectors, |_| true)
+    let missed: Vec<String> = coverage::of_all(&load().unwrap(), &NativeDetectors, |_| true)
         .into_iter()
         .flat_map(|policy| {
             let rows = policy
@@ -58,7 +58,7 @@ fn every_row_is_turned_by_a_test() {
 /// A template is for reading: it says why and what to change, and it has a few tests of both kinds.
 #[test]
 fn every_template_explains_itself() {
-    for policy in load().policies() {
+    for policy in load().unwrap().policies() {
         let name = &policy.name;
         let file = PathBuf::from(&policy.file);
         assert_eq!(file.file_stem().unwrap().to_str(), Some(name.as_str()));
@@ -101,7 +101,7 @@ fn file_name(path: &str) -> Option<String> {
 #[test]
 fn the_page_names_every_template_and_every_list() {
     let page = std::fs::read_to_string(templates().join("README.md")).unwrap();
-    let set = load();
+    let set = load().unwrap();
     for policy in set.policies() {
         let row = format!(
             "| [{0}]({0}.yaml) | {1} | {2} |",
@@ -114,7 +114,7 @@ fn the_page_names_every_template_and_every_list() {
     let rows =
         page.lines().filter(|line| line.starts_with("| [") && line.contains(".yaml)")).count();
     assert_eq!(rows, set.policies().len(), "rows of templates that are not there, or twice");
-    for list in lists().iter() {
+    for list in lists().unwrap().iter() {
         let file = file_name(&list.file).unwrap();
         assert!(page.contains(&format!("| [{0}](lists/{file}) |", list.name)), "no row of {file}");
         let used = format!("{{list: {}", list.name);
