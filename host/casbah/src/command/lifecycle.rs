@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use casbah_detect::history::{self, Origin, Reign};
-use casbah_detect::{Detectors, Lists, PolicyFile, PolicySet, PolicySource, Sources, folder};
+use casbah_detect::{Detectors, Lists, PolicyFile, PolicySet, PolicySource, Sources, folder, format};
 use casbah_model::time;
 use serde_json::json;
 
@@ -272,6 +272,7 @@ fn switch(
             policy.file
         )
     })?;
+    let text = laid_out_like(&policy.source, text);
     let new = checked(&folder, &text, plugins)?;
     if new.enabled != enabled || new.settings_json != policy.settings_json {
         bail!(
@@ -310,6 +311,15 @@ fn with_enabled(text: &str, enabled: bool) -> Option<String> {
         lines.insert(place + 1, format!("{written}\n"));
     }
     Some(lines.concat())
+}
+
+/// The edited text laid out, when it was before: a check of the layout should not fail by a command.
+fn laid_out_like(before: &str, text: String) -> String {
+    let laid_out = |text: &str| format::format("the policy", text.as_bytes()).ok();
+    if laid_out(before).is_some_and(|layout| layout == before) {
+        return laid_out(&text).unwrap_or(text);
+    }
+    text
 }
 
 fn rollback(
@@ -457,6 +467,16 @@ mod tests {
         );
         assert_eq!(with_enabled("policy: x", false).unwrap(), "policy: x\nenabled: false\n");
         assert_eq!(with_enabled("{policy: x}", false), None);
+    }
+
+    /// What `policy format --check` was content with before, it is content with afterwards.
+    #[test]
+    fn a_file_that_was_laid_out_stays_so() {
+        let text = "policy: x\ntitle: X\nseverity: low\nwhen: [{field: app, is: a}]\n";
+        let edit = |text: &str| laid_out_like(text, with_enabled(text, false).unwrap());
+        assert_eq!(edit(text), text.replace("low\n", "low\nenabled: false\n"));
+        let other = "severity: low\npolicy: x\ntitle: X\n";
+        assert_eq!(edit(other), other.replace("x\n", "x\nenabled: false\n"));
     }
 
     #[test]
