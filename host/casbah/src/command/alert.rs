@@ -1,7 +1,7 @@
 //! `casbah alert`.
 
 use anyhow::Result;
-use casbah_detect::alerts::{self, AlertQuery, ListedAlert};
+use casbah_detect::alerts::{self, AlertQuery, HeldBack, ListedAlert};
 use casbah_model::{Alert, AlertState, time};
 
 use crate::cli::{AlertCommand, AlertStateArg, Format};
@@ -49,29 +49,36 @@ pub(crate) fn run(command: &AlertCommand, opened: &Opened, output: &mut Output) 
 
 /// Says how many alerts are not in the list because there were too many.
 fn tell_held_back(query: &AlertQuery, opened: &Opened, output: &mut Output) -> Result<()> {
-    /// A flood of many days is told by its last ones.
-    const DAYS: usize = 5;
     let all = alerts::held_back(opened.store.as_ref(), &opened.tenant, query)?;
-    for day in all.iter().take(DAYS) {
-        let date = time::format(day.day);
-        let verb = if day.held_back == 1 { "was" } else { "were" };
-        output.say(&format!(
-            "{} more of {} on {} {verb} held back",
-            day.held_back,
-            day.policy,
-            date.split('T').next().unwrap_or(&date),
-        ));
-    }
-    if let Some((_, others)) = all.split_at_checked(DAYS).filter(|(_, rest)| !rest.is_empty()) {
-        let sum: u64 = others.iter().map(|day| day.held_back).sum();
-        output.say(&format!("{sum} more were held back on earlier days"));
-    }
-    if !all.is_empty() {
-        output.say(
-            "hint: --held-back lists them; the policy's `daily-limit` says how many are shown",
-        );
+    if let Some(told) = held_back(&all) {
+        output.say(&told);
     }
     Ok(())
+}
+
+/// A line for every day and policy; a flood of many days is told by its last ones.
+fn held_back(all: &[HeldBack]) -> Option<String> {
+    const DAYS: usize = 5;
+    let were = |number: u64| if number == 1 { "was" } else { "were" };
+    let mut lines: Vec<String> = all
+        .iter()
+        .take(DAYS)
+        .map(|day| {
+            let date = time::format(day.day);
+            let date = date.split('T').next().unwrap_or(&date);
+            let (number, were) = (day.held_back, were(day.held_back));
+            format!("{number} more of {} on {date} {were} held back", day.policy)
+        })
+        .collect();
+    let others: u64 = all.iter().skip(DAYS).map(|day| day.held_back).sum();
+    if others > 0 {
+        lines.push(format!("{others} more {} held back before that", were(others)));
+    }
+    lines.push(
+        "hint: --held-back lists them; `daily-limit` of a policy says how many are shown"
+            .to_owned(),
+    );
+    (!all.is_empty()).then(|| lines.join("\n"))
 }
 
 fn set(id: &str, state: AlertState, opened: &Opened, output: &mut Output) -> Result<()> {
@@ -198,4 +205,29 @@ pub(crate) fn show(id: &str, opened: &Opened, output: &mut Output) -> Result<()>
         alert.policy, alert.revision
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_told_by_day() {
+        assert_eq!(held_back(&[]), None);
+        let day = |number: i64, held_back: u64| HeldBack {
+            policy: "mass-x".to_owned(),
+            day: 1_795_132_800_000 - number * 86_400_000,
+            shown: 1000,
+            held_back,
+        };
+        insta::assert_snapshot!(held_back(&[day(0, 12), day(1, 1)]).unwrap(), @"
+        12 more of mass-x on 2026-11-20 were held back
+        1 more of mass-x on 2026-11-19 was held back
+        hint: --held-back lists them; `daily-limit` of a policy says how many are shown
+        ");
+        let many: Vec<HeldBack> = (0..9).map(|number| day(number, 2)).collect();
+        let told = held_back(&many).unwrap();
+        assert!(told.contains("2026-11-16") && !told.contains("2026-11-15"), "{told}");
+        assert!(told.contains("8 more were held back before that"), "{told}");
+    }
 }
