@@ -12,6 +12,7 @@ mod enrich;
 mod kill;
 mod policies;
 mod program;
+mod scan;
 mod secrets;
 mod sign_in;
 mod support;

@@ -83,7 +83,7 @@ fn messages_say_what_where_and_what_to_do() {
     let said = |arguments: &[&str]| texts(&casbah.run(arguments)).1;
     insta::assert_snapshot!(said(&["scan", "--app", "smartsheat", "x.json"]), @r#"
     error: there is no adapter for `smartsheat`
-    hint: there are adapters for `entra`, `netdocuments`, `smartsheet`
+    hint: there are adapters for `entra`, `json`, `netdocuments`, `smartsheet`
     "#);
     insta::assert_snapshot!(said(&["scan", "--app", "smartsheet", "x.json"]), @r#"error: `x.json` can't be opened: No such file or directory (os error 2)"#);
     insta::assert_snapshot!(said(&["alert", "list", "--data", "nowhere"]), @r#"

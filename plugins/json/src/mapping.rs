@@ -83,10 +83,7 @@ pub(crate) struct Lookup {
 impl Lookup {
     /// The text for a value; `None` when nothing is said of it.
     pub(crate) fn find(&self, value: &str) -> Option<&str> {
-        fn longest<'m>(
-            map: &'m BTreeMap<String, String>,
-            fits: impl Fn(&str) -> bool,
-        ) -> Option<&'m String> {
+        fn longest(map: &BTreeMap<String, String>, fits: impl Fn(&str) -> bool) -> Option<&String> {
             let fitting = map.iter().filter(|(key, _)| fits(&key.to_lowercase()));
             fitting.max_by_key(|(key, _)| key.len()).map(|(_, text)| text)
         }

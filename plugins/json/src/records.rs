@@ -18,6 +18,10 @@ use crate::mapping::Mapping;
 pub(crate) const DEEPEST: usize = 64;
 /// Length of the longest name of a field in bytes.
 const LONGEST: usize = 4096;
+/// What stands for the name of a longer one.
+const TOO_LONG: TextId = TextId::MAX;
+/// What is said of it.
+const SHORTER: &str = "a shorter name: with those around it, it is longer than 4096 bytes";
 /// Bytes of all names of fields of a batch: records that are made to have ever new ones end here.
 const NAMES: usize = 64 << 20;
 
@@ -182,6 +186,9 @@ impl<'m> Records<'m> {
             }
         };
         if let Some(known) = self.known.get(path as usize) {
+            if known.key == TOO_LONG {
+                return Err(Broken { at: start, expected: SHORTER });
+            }
             self.fields.push((known.key, text));
             if !is_null {
                 for &place in &known.places {
@@ -198,13 +205,10 @@ impl<'m> Records<'m> {
         while self.known.len() < self.paths.len() {
             let path = self.paths.get(self.known.len() as PathId);
             self.names += path.len();
-            let key = self.builder.intern(path);
+            let key = if path.len() > LONGEST { TOO_LONG } else { self.builder.intern(path) };
             self.known.push(Known { key, places: self.cells.places(path).into() });
-            if path.len() > LONGEST {
-                return Err(Broken {
-                    at,
-                    expected: "a shorter name: with those around it, it is longer than 4096 bytes",
-                });
+            if key == TOO_LONG {
+                return Err(Broken { at, expected: SHORTER });
             }
         }
         if self.names > NAMES {
