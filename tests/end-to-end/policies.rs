@@ -131,6 +131,8 @@ fn what_the_folder_says_comes_in_force_while_it_runs() {
 
     casbah.ok(&["policy", "disable", "every", "--why", "noise"]);
     assert_eq!(in_force(&casbah), ["other in force"]);
+    let (told, _) = said(&casbah, &["policy", "status"]);
+    assert!(told.contains("switched off: every"), "{told}");
     let text = std::fs::read_to_string(file(&casbah, "every.yaml")).unwrap();
     assert_eq!(text, EVERY.replace("severity: low\n", "severity: low\nenabled: false\n"));
     assert_eq!(history(&casbah), ["until then noise"]);

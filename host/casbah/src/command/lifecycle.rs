@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use casbah_detect::history::{self, Origin, Reign};
-use casbah_detect::{Detectors, Lists, PolicyFile, PolicySet, PolicySource, Sources, folder, format};
+use casbah_detect::{
+    Detectors, Lists, PolicyFile, PolicySet, PolicySource, Sources, folder, format,
+};
 use casbah_model::time;
 use serde_json::json;
 
@@ -133,6 +135,9 @@ fn status(opened: &Opened, output: &mut Output) -> Result<Found> {
         return Ok(Found(false));
     };
     let reloads = live.reloads();
+    if !reloads.off.is_empty() {
+        output.say(&format!("switched off: {}", reloads.off.join(", ")));
+    }
     for rule in reloads.unusable.iter().take(UNUSABLE) {
         output.say(&format!("a Sigma rule can't be used: {rule}"));
     }

@@ -79,7 +79,7 @@ fn add(
             let since = when::now() - i64::from(days) * DAY;
             let from = shadow::sequence_at(opened.store.as_ref(), &opened.tenant, since);
             shadow::begin(opened.store.as_ref(), &opened.tenant, name, from)?;
-            format!("what was done since {}", time::format(since / DAY * DAY))
+            format!("what was done since {}", time::format(since / 1000 * 1000))
         }
         None => "what is done from now on".to_owned(),
     };

@@ -63,6 +63,8 @@ pub(crate) struct Reloads {
     pub(crate) took: u64,
     /// Sigma rules of the folder that can't be used, each with why.
     pub(crate) unusable: Vec<String>,
+    /// Policies that are switched off.
+    pub(crate) off: Vec<String>,
     /// Since when the folder is refused, ms since 1970, and everything that is wrong with it.
     pub(crate) refused: Option<(i64, String)>,
 }
@@ -109,6 +111,7 @@ impl Watch {
             state: Mutex::new(Reloads {
                 at: when::now(),
                 unusable: unusable(wanted),
+                off: switched_off(wanted),
                 ..Reloads::default()
             }),
         }
@@ -200,13 +203,16 @@ impl Watch {
         let policies = versions(&wanted);
         let origins = Arc::new(self.origins(&wanted, &seen.policies));
         let groups = wanted.groups(self.plugins.as_ref(), &origins)?;
-        let unusable = unusable(&wanted);
+        let (unusable, off) = (unusable(&wanted), switched_off(&wanted));
         warn(&wanted);
-        self.state().unusable = unusable;
         evaluator.replace(groups, &origins)?;
         if !evaluator.wait_replaced(PATIENCE) {
             tracing::warn!("some policies go over to their new form later: evaluation is busy");
         }
+        let mut state = self.state();
+        state.unusable = unusable;
+        state.off = off;
+        drop(state);
         seen.digest = wanted.digest;
         seen.policies = policies;
         Ok(true)
@@ -221,6 +227,12 @@ impl Watch {
 fn unusable(wanted: &Wanted) -> Vec<String> {
     let told = |rule: &casbah_sigma::Refused| format!("{}: {}", rule.file, rule.reason);
     wanted.refused.iter().map(told).collect()
+}
+
+/// The policies that are switched off.
+fn switched_off(wanted: &Wanted) -> Vec<String> {
+    let off = wanted.policies.policies().iter().filter(|policy| !policy.enabled);
+    off.map(|policy| policy.name.clone()).collect()
 }
 
 /// Names of candidates are told from those in force.
