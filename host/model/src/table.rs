@@ -535,6 +535,15 @@ impl BatchBuilder {
         id.unwrap_or(0)
     }
 
+    /// As [`intern`](Self::intern), for a text that probably is the one of index `guess`.
+    #[inline]
+    pub fn intern_again(&mut self, guess: TextId, text: &str) -> TextId {
+        if same(self.dictionary.texts.span(guess), text.as_bytes()) {
+            return guess;
+        }
+        self.intern(text)
+    }
+
     /// The text of an index that [`intern`](Self::intern) gave.
     #[inline]
     pub fn get(&self, id: TextId) -> &str {
@@ -685,6 +694,31 @@ impl BatchBuilder {
                 set(&mut column.values, rows, Cell::Integer(i64::from(id)));
             }
         }
+    }
+
+    /// Adds nested rows under the current row, each with two text cells; 0 leaves one absent. Both
+    /// columns must be of one table, else nothing is added.
+    pub fn extend_nested(&mut self, columns: [NestedColumn; 2], cells: &[(TextId, TextId)]) {
+        let [first, second] = columns;
+        if cells.is_empty() || first.table != second.table {
+            return;
+        }
+        let Some(nested) = self.nested.get_mut(first.table) else { return };
+        let before = nested.rows();
+        nested.ends.resize(self.rows, before as u32);
+        if let Some(end) = nested.ends.last_mut() {
+            *end += cells.len() as u32;
+        }
+        let mut fill = |column: NestedColumn, of: fn(&(TextId, TextId)) -> TextId| {
+            if let Some(column) = nested.columns.get_mut(column.column)
+                && let Values::Text(values) = &mut column.values
+            {
+                values.resize(before, 0);
+                values.extend(cells.iter().map(of));
+            }
+        };
+        fill(first, |cell| cell.0);
+        fill(second, |cell| cell.1);
     }
 
     /// The batch, with every column filled up to the number of rows.
@@ -1008,6 +1042,8 @@ mod tests {
             let (a, b) = (handled.text_column("a"), handled.integer_column("b"));
             let (never, table) = (handled.text_column("never"), handled.nested_table("n"));
             let c = handled.nested_column(table, "c");
+            let pairs = handled.nested_table("pairs");
+            let [absent, d] = ["absent", "d"].map(|name| handled.nested_column(pairs, name));
             for (text, integer, inner) in &rows {
                 named.begin_row();
                 handled.begin_row();
@@ -1021,15 +1057,28 @@ mod tests {
                     handled.set_integer(b, *integer);
                 }
                 handled.set_text(never, 0);
+                let mut cells = Vec::new();
                 for text in inner {
                     named.begin_nested("n");
                     named.nested_text("n", "c", text);
                     handled.push_nested(table);
                     let id = handled.intern(text);
                     handled.set_nested(c, id);
+                    named.begin_nested("pairs");
+                    named.nested_text("pairs", "d", text);
+                    cells.push((0, handled.intern_again(id / 2, text)));
                 }
+                handled.extend_nested([absent, d], &cells);
             }
-            let (mut named, handled) = (named.finish(), handled.finish());
+            let (mut named, mut handled) = (named.finish(), handled.finish());
+            // A column of nothing but absent cells says the same as none.
+            for nested in &mut handled.nested {
+                let absent = |values: &Values| match values {
+                    Values::Text(ids) => ids.iter().all(|&id| id == 0),
+                    _ => false,
+                };
+                nested.columns.retain(|column| !absent(&column.values));
+            }
             named.columns.sort_by(|x, y| x.name.cmp(&y.name));
             prop_assert_eq!(handled.check(), Ok(()));
             prop_assert_eq!(named, handled);

@@ -68,6 +68,8 @@ struct Known {
     key: TextId,
     /// Where the mapping wants its value.
     places: Box<[Place]>,
+    /// The text that stood there last.
+    last: TextId,
 }
 
 impl<'m> Records<'m> {
@@ -98,9 +100,7 @@ impl<'m> Records<'m> {
             Ok(text) => match self.take_apart(text) {
                 Ok(()) => {
                     self.cells.fill(&mut self.builder, &self.tables, text);
-                    for &(key, value) in &self.fields {
-                        self.tables.field(&mut self.builder, key, value);
-                    }
+                    self.tables.fields(&mut self.builder, &self.fields);
                     return;
                 }
                 Err(broken) => broken.to_string(),
@@ -168,32 +168,31 @@ impl<'m> Records<'m> {
             _ => {}
         }
         let start = scanner.at();
-        let mut is_null = false;
-        let text = match scanner.value()? {
+        let value = scanner.value()?;
+        let Some(known) = self.known.get_mut(path as usize) else { return Ok(()) };
+        if known.key == TOO_LONG {
+            return Err(Broken { at: start, expected: SHORTER });
+        }
+        // A field mostly says what it said in the record before.
+        let mut intern = |text: &str| self.builder.intern_again(known.last, text);
+        let text = match value {
             Value::Text(text) => match text.plain() {
-                Some(text) => self.builder.intern(text),
+                Some(text) => intern(text),
                 // Half of a surrogate pair: better escaped than lost.
                 None => match text.exact() {
-                    Some(text) => self.builder.intern(&text),
-                    None => self.builder.intern(scanner.since(start)),
+                    Some(text) => intern(&text),
+                    None => intern(scanner.since(start)),
                 },
             },
-            Value::Number(raw) | Value::Array(raw) | Value::Object(raw) => self.builder.intern(raw),
-            Value::Flag(flag) => self.builder.intern(if flag { "true" } else { "false" }),
-            Value::Null => {
-                is_null = true;
-                self.builder.intern("null")
-            }
+            Value::Number(raw) | Value::Array(raw) | Value::Object(raw) => intern(raw),
+            Value::Flag(flag) => intern(if flag { "true" } else { "false" }),
+            Value::Null => intern("null"),
         };
-        if let Some(known) = self.known.get(path as usize) {
-            if known.key == TOO_LONG {
-                return Err(Broken { at: start, expected: SHORTER });
-            }
-            self.fields.push((known.key, text));
-            if !is_null {
-                for &place in &known.places {
-                    self.cells.found(place, text);
-                }
+        known.last = text;
+        self.fields.push((known.key, text));
+        if value != Value::Null {
+            for &place in &known.places {
+                self.cells.found(place, text);
             }
         }
         Ok(())
@@ -206,7 +205,7 @@ impl<'m> Records<'m> {
             let path = self.paths.get(self.known.len() as PathId);
             self.names += path.len();
             let key = if path.len() > LONGEST { TOO_LONG } else { self.builder.intern(path) };
-            self.known.push(Known { key, places: self.cells.places(path).into() });
+            self.known.push(Known { key, places: self.cells.places(path).into(), last: 0 });
             if key == TOO_LONG {
                 return Err(Broken { at, expected: SHORTER });
             }

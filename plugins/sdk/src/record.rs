@@ -37,8 +37,8 @@ struct Node {
     parent: PathId,
     /// Length of the key at its end.
     key: usize,
-    /// The path that came after it the last time, and so probably will again.
-    next: PathId,
+    /// The paths that came after it the last times, and so probably will again.
+    next: [PathId; 2],
 }
 
 impl Default for Paths {
@@ -73,15 +73,17 @@ impl Paths {
     /// The path of a member of what stands at `parent`.
     #[inline]
     pub fn member(&mut self, parent: PathId, key: &str) -> PathId {
-        let guess = self.nodes.get(self.last as usize).map_or(0, |node| node.next);
-        if guess != 0
-            && let Some(node) = self.nodes.get(guess as usize)
-            && node.parent == parent
-            && node.key == key.len()
-            && same(self.texts.texts().get_end(guess, node.key), key.as_bytes())
-        {
-            self.last = guess;
-            return guess;
+        let guesses = self.nodes.get(self.last as usize).map_or([0; 2], |node| node.next);
+        for guess in guesses {
+            if guess != 0
+                && let Some(node) = self.nodes.get(guess as usize)
+                && node.parent == parent
+                && node.key == key.len()
+                && same(self.texts.texts().get_end(guess, node.key), key.as_bytes())
+            {
+                self.last = guess;
+                return guess;
+            }
         }
         self.find(parent, key)
     }
@@ -100,7 +102,8 @@ impl Paths {
             (node.parent, node.key) = (parent, key.len());
         }
         if let Some(last) = self.nodes.get_mut(self.last as usize) {
-            last.next = id;
+            let [before, _] = last.next;
+            last.next = [id, before];
         }
         self.last = id;
         id

@@ -199,6 +199,11 @@ impl Tables {
         builder.set_nested(self.name, name);
     }
 
+    /// Adds fields to the current row, each a key and a value.
+    pub fn fields(&self, builder: &mut BatchBuilder, fields: &[(TextId, TextId)]) {
+        builder.extend_nested([self.key, self.value], fields);
+    }
+
     /// Adds a field to the current row.
     #[inline]
     pub fn field(&self, builder: &mut BatchBuilder, key: TextId, value: TextId) {
@@ -251,9 +256,7 @@ impl Rows {
 
     /// Ends the row with its fields.
     pub fn end(&mut self) {
-        for &(key, value) in &self.fields {
-            self.tables.field(&mut self.builder, key, value);
-        }
+        self.tables.fields(&mut self.builder, &self.fields);
     }
 
     /// The id of a word of the adapter's own.
