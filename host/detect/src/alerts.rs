@@ -624,27 +624,35 @@ pub(crate) fn of_shadow(
     failed.map_or(Ok(alerts), Err)
 }
 
-/// Adds to a commit that what a candidate made in shadow goes.
+/// Deletes what a candidate made in shadow, some of it at a time.
 pub(crate) fn forget_shadow(
     store: &dyn Store,
     tenant: &TenantName,
     policy: &str,
-    mut commit: Commit,
-) -> Result<Commit, DetectError> {
+) -> Result<(), StoreError> {
+    const AT_ONCE: usize = 2048;
     let prefix = shadow_prefix(policy);
     let skip = prefix.len() + 8;
-    let mut keys: Vec<Vec<u8>> = Vec::new();
-    store.scan(tenant, Table::ShadowIndex, &ScanRange::prefix(prefix), false, &mut |key, _| {
-        keys.push(key.to_vec());
-        true
-    })?;
-    for key in keys {
-        if let Some(id) = key.get(skip..).and_then(|id| std::str::from_utf8(id).ok()) {
-            commit = commit.delete(Table::Alert, alert_key(id)).delete(Table::Alert, state_key(id));
+    loop {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let range = ScanRange::prefix(prefix.clone());
+        store.scan(tenant, Table::ShadowIndex, &range, false, &mut |key, _| {
+            keys.push(key.to_vec());
+            keys.len() < AT_ONCE
+        })?;
+        if keys.is_empty() {
+            return Ok(());
         }
-        commit = commit.delete(Table::ShadowIndex, key);
+        let mut commit = Commit::new();
+        for key in keys {
+            if let Some(id) = key.get(skip..).and_then(|id| std::str::from_utf8(id).ok()) {
+                commit =
+                    commit.delete(Table::Alert, alert_key(id)).delete(Table::Alert, state_key(id));
+            }
+            commit = commit.delete(Table::ShadowIndex, key);
+        }
+        store.commit(tenant, commit)?;
     }
-    Ok(commit)
 }
 
 /// Number of alerts that are shown.

@@ -124,18 +124,23 @@ pub fn sequence_at(store: &dyn Store, tenant: &TenantName, time: i64) -> u64 {
 /// # Errors
 /// When the store can't be read or written.
 pub fn forget(store: &dyn Store, tenant: &TenantName, policy: &str) -> Result<(), DetectError> {
+    const AT_ONCE: usize = 4096;
     let group = Group::shadow_name(policy);
-    let mut commit = alerts::forget_shadow(store, tenant, policy, Commit::new())?;
+    alerts::forget_shadow(store, tenant, policy)?;
     let range = ScanRange::prefix(Group::state_prefix_of(&group));
-    let mut keys = Vec::new();
-    store.scan(tenant, Table::State, &range, false, &mut |key, _| {
-        keys.push(key.to_vec());
-        true
-    })?;
-    for key in keys {
-        commit = commit.delete(Table::State, key);
+    loop {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        store.scan(tenant, Table::State, &range, false, &mut |key, _| {
+            keys.push(key.to_vec());
+            keys.len() < AT_ONCE
+        })?;
+        if keys.is_empty() {
+            break;
+        }
+        let delete = |commit: Commit, key| commit.delete(Table::State, key);
+        store.commit(tenant, keys.into_iter().fold(Commit::new(), delete))?;
     }
-    store.commit(tenant, evaluate::forget(store, tenant, commit, &group)?)?;
+    store.commit(tenant, evaluate::forget(store, tenant, Commit::new(), &group)?)?;
     Ok(())
 }
 

@@ -132,6 +132,8 @@ fn what_is_not_started_again_has_ended() {
         events.iter().map(|event| event.happened.name()).collect()
     };
     assert_eq!(happened(), ["began", "ended"]);
+    // What is stopped before it has begun has not been in force.
+    store.append(batch(&[Act::new(1, "ana", "export", 2)]));
     start(vec![group(&[MASS])]);
     assert_eq!(happened(), ["began", "ended", "began"]);
 }
