@@ -172,9 +172,10 @@ fn normalize(
     adapter.normalize(settings, piece.get(start as usize..end as usize).unwrap_or_default(), &spans)
 }
 
-/// How many rows there are before those at the end that all have the same time.
+/// How many rows there are before those at the end that all have the same time; all where nothing has
+/// a time.
 fn before_last_second(batch: &Batch) -> usize {
-    let Some(times) = batch.integers("time") else { return 0 };
+    let Some(times) = batch.integers("time") else { return batch.len() };
     let last = times.last();
     times.iter().rposition(|time| Some(time) != last).map_or(0, |at| at + 1)
 }

@@ -117,6 +117,55 @@ fn what_is_no_log_is_told_with_its_place() {
     ");
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Broken lines are named by their numbers wherever the file is cut, and the others are read once
+    /// and in their order, whether they have times or not.
+    #[test]
+    fn broken_lines_are_named_across_cuts(
+        kinds in proptest::collection::vec(0_u8..12, 1..300),
+        rows in 1_usize..40,
+        piece in 100_usize..5_000,
+    ) {
+        // Nothing broken at the beginning: the file would be taken whole.
+        let mut file = "{\"n\": 0}\n".to_owned();
+        let (mut expected, mut wrong) = (vec!["0".to_owned()], Vec::new());
+        for (at, kind) in kinds.iter().enumerate() {
+            let line = at + 2;
+            match kind {
+                0 => {
+                    file.push_str("{\"n\": }");
+                    wrong.push(format!("`file`, line {line}: at byte 6 there should be a value"));
+                }
+                1 => {}
+                kind => {
+                    let time = if *kind < 8 { "2026-01-15T08:00:0" } else { "" };
+                    file.push_str(&format!("{{\"n\": {line}, \"time\": \"{time}{}Z\"}}", kind % 8));
+                    expected.push(line.to_string());
+                }
+            }
+            file.push('\n');
+        }
+        let adapter = NativeAdapter::<casbah_json::Json>::new();
+        let input: Box<dyn Read> = Box::new(Cursor::new(file.into_bytes()));
+        let sizes = Sizes { rows, most: rows * 4, piece };
+        let (mut unread, mut found) = (Unread::default(), Vec::new());
+        let mapping = r#"{"mapping": {"columns": {"id": "n", "time": "time"}}}"#;
+        let pieces = Pieces::new(input, piece);
+        read_one(&adapter, mapping, "file", pieces, sizes, &mut unread, &mut |batch| {
+            batch.check().unwrap();
+            found.extend((0..batch.len()).map(|row| batch.text("id", row).to_owned()));
+            Ok(())
+        })
+        .unwrap();
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(unread.count, wrong.len() as u64);
+        wrong.truncate(Unread::NAMED);
+        prop_assert_eq!(unread.first, wrong);
+    }
+}
+
 #[test]
 fn balance_is_told() {
     for (text, balanced) in [
