@@ -26,10 +26,10 @@ pub(crate) struct Gathered {
 /// After so many walks for one field, all others are gathered at once.
 const WALKS: u32 = 1;
 
-/// What is known of a text as the name of a field.
-const UNKNOWN: u32 = 0;
-const PASSED_OVER: u32 = 1;
-const FIRST: u32 = 2;
+/// What is known of a text as the name of a field; a byte, so that the most used ones stay at hand.
+const UNKNOWN: u8 = 0;
+const PASSED_OVER: u8 = 1;
+const WANTED: u8 = 2;
 
 impl Gathered {
     /// Walks over the nested fields of a batch. `numbers` has the number of each field by its name;
@@ -56,6 +56,9 @@ impl Gathered {
         let Some(Values::Text(keys)) = table.column("key") else { return };
         let values = texts_of(table, "value").unwrap_or_default();
         let mut known = vec![UNKNOWN; batch.texts.len()];
+        // By text: where its entries are collected.
+        let mut places = vec![0_u32; batch.texts.len()];
+        let mut collected: Vec<(u32, Entries)> = Vec::new();
         let mut start = 0;
         for (row, &end) in table.ends.iter().enumerate() {
             let end = end as usize;
@@ -64,18 +67,32 @@ impl Gathered {
                 if *name == PASSED_OVER {
                     continue;
                 }
+                let Some(place) = places.get_mut(key as usize) else { continue };
                 if *name == UNKNOWN {
                     let wanted = number(self, key).filter(|&number| {
                         matches!(self.entries.get(number as usize), Some(Some(_)))
                     });
-                    *name = wanted.map_or(PASSED_OVER, |number| number + FIRST);
+                    let next = collected.len() as u32;
+                    let Some(number) = wanted else {
+                        *name = PASSED_OVER;
+                        continue;
+                    };
+                    *name = WANTED;
+                    *place = next;
+                    // Nearly every activity has such a field, or hardly any has: room that is not
+                    // used costs nothing.
+                    collected.push((number, Vec::with_capacity(table.ends.len() - row)));
                 }
-                let place = (*name as usize).checked_sub(FIRST as usize);
-                if let Some(Some(entries)) = place.and_then(|place| self.entries.get_mut(place)) {
+                if let Some((_, entries)) = collected.get_mut(*place as usize) {
                     entries.push((row as u32, values.get(start + inner).copied().unwrap_or(0)));
                 }
             }
             start = end;
+        }
+        for (number, entries) in collected {
+            if let Some(slot) = self.entries.get_mut(number as usize) {
+                *slot = Some(entries);
+            }
         }
     }
 

@@ -64,7 +64,7 @@ impl Plan {
             let broad =
                 |row: &NodeId| self.uses.get(row.0 as usize).is_some_and(|&uses| uses >= BROAD);
             if rows.is_empty() || rows.iter().any(broad) {
-                rows.extend(self.first_own(root));
+                self.own_rows(root, &mut rows);
             }
             let predicates = rows.into_iter().filter_map(|row| self.asked(row));
             let sources: Vec<Source> = predicates.map(|predicate| predicate.source).collect();
@@ -77,16 +77,21 @@ impl Plan {
         }
     }
 
-    /// The first row of a policy that asks an app's own field.
-    fn first_own(&self, root: NodeId) -> Option<NodeId> {
-        let of_app = |row: &NodeId| {
-            let field = self.asked(*row).and_then(|predicate| self.field(predicate.source));
-            matches!(field, Some(Field::OfApp { .. }))
-        };
-        match self.nodes.get(root.0)? {
-            Node::Row(_) => Some(root).filter(of_app),
-            Node::All(parts) => parts.iter().copied().find(of_app),
-            _ => None,
+    /// Adds the rows of a policy that ask an app's own field.
+    fn own_rows(&self, node: NodeId, rows: &mut Vec<NodeId>) {
+        match self.nodes.get(node.0) {
+            Some(Node::Row(index)) => {
+                let source = self.predicates.get(*index).map(|predicate| predicate.source);
+                let field = source.and_then(|source| self.field(source));
+                if matches!(field, Some(Field::OfApp { .. })) {
+                    rows.push(node);
+                }
+            }
+            Some(Node::All(parts) | Node::Any(parts)) => {
+                parts.iter().for_each(|part| self.own_rows(*part, rows));
+            }
+            Some(Node::Not(inner)) => self.own_rows(*inner, rows),
+            Some(Node::Object(_) | Node::Always { .. }) | None => {}
         }
     }
 
