@@ -40,6 +40,19 @@ fn every_test_of_every_policy_passes() {
     assert!(count >= 80, "only {count} tests ran");
 }
 
+/// A row that can be left out, or that can never hold, without a test that notices is not tested.
+#[test]
+fn every_row_of_every_policy_is_noticed() {
+    let missed: Vec<String> = casbah_detect::coverage::of_all(&load(), &NativeDetectors, |_| true)
+        .iter()
+        .flat_map(|coverage| {
+            let rows = coverage.rows.iter().filter(|row| row.is_missed());
+            rows.map(|row| format!("{}:{}: {}", coverage.file, row.line, row.text))
+        })
+        .collect();
+    assert!(missed.is_empty(), "\n{}", missed.join("\n"));
+}
+
 /// A policy that is never seen to fire, or never seen to hold back, is not tested.
 #[test]
 fn every_policy_has_the_tests_that_matter() {
