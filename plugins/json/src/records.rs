@@ -68,8 +68,9 @@ struct Known {
     key: TextId,
     /// Where the mapping wants its value.
     places: Box<[Place]>,
-    /// The text that stood there last.
+    /// The text that stood there last, and whether it is a text without escapes.
     last: TextId,
+    plain: bool,
 }
 
 impl<'m> Records<'m> {
@@ -128,10 +129,16 @@ impl<'m> Records<'m> {
     ) -> Result<(), Broken> {
         scanner.enter_object()?;
         let mut first = true;
-        while let Some(key) = scanner.key(&mut first)? {
-            let member = match key.plain() {
-                Some(key) => self.paths.member(path, key),
-                None => self.paths.member(path, key.get(&mut self.scratch)),
+        while scanner.member(&mut first)? {
+            let member = match self.paths.expected(path, scanner) {
+                Some(member) => member,
+                None => {
+                    let key = scanner.member_key()?;
+                    match key.plain() {
+                        Some(key) => self.paths.member(path, key),
+                        None => self.paths.member(path, key.get(&mut self.scratch)),
+                    }
+                }
             };
             if member as usize >= self.known.len() {
                 self.learn(scanner.at())?;
@@ -165,6 +172,19 @@ impl<'m> Records<'m> {
         match scanner.peek() {
             b'{' if depth < DEEPEST => return self.object(scanner, path, depth),
             b'[' if depth < DEEPEST => return self.list(scanner, path, depth),
+            b'"' => {
+                // A field mostly says what it said in the record before.
+                if let Some(known) = self.known.get(path as usize)
+                    && known.plain
+                    && scanner.skip_text(self.builder.get(known.last).as_bytes())
+                {
+                    self.fields.push((known.key, known.last));
+                    for &place in &known.places {
+                        self.cells.found(place, known.last);
+                    }
+                    return Ok(());
+                }
+            }
             _ => {}
         }
         let start = scanner.at();
@@ -173,7 +193,7 @@ impl<'m> Records<'m> {
         if known.key == TOO_LONG {
             return Err(Broken { at: start, expected: SHORTER });
         }
-        // A field mostly says what it said in the record before.
+        known.plain = matches!(value, Value::Text(text) if text.plain().is_some());
         let mut intern = |text: &str| self.builder.intern_again(known.last, text);
         let text = match value {
             Value::Text(text) => match text.plain() {
@@ -205,7 +225,12 @@ impl<'m> Records<'m> {
             let path = self.paths.get(self.known.len() as PathId);
             self.names += path.len();
             let key = if path.len() > LONGEST { TOO_LONG } else { self.builder.intern(path) };
-            self.known.push(Known { key, places: self.cells.places(path).into(), last: 0 });
+            self.known.push(Known {
+                key,
+                places: self.cells.places(path).into(),
+                last: 0,
+                plain: false,
+            });
             if key == TOO_LONG {
                 return Err(Broken { at, expected: SHORTER });
             }

@@ -37,6 +37,8 @@ struct Node {
     parent: PathId,
     /// Length of the key at its end.
     key: usize,
+    /// Whether that key is written without escapes.
+    plain: bool,
     /// The paths that came after it the last times, and so probably will again.
     next: [PathId; 2],
 }
@@ -65,7 +67,7 @@ impl Paths {
         // Where it does not fit any more, memory has long been gone.
         let id = self.texts.intern(path).unwrap_or_default();
         if id as usize == self.nodes.len() {
-            self.nodes.push(Node { key: path.len(), ..Node::default() });
+            self.nodes.push(Node { key: path.len(), plain: is_plain(path), ..Node::default() });
         }
         id
     }
@@ -88,6 +90,25 @@ impl Paths {
         self.find(parent, key)
     }
 
+    /// The path of the member that comes next in what stands at `parent`, when it is one of those that
+    /// came before in its place. The scanner stands behind its colon then.
+    #[inline]
+    pub fn expected(&mut self, parent: PathId, scanner: &mut Scanner<'_>) -> Option<PathId> {
+        let guesses = self.nodes.get(self.last as usize).map_or([0; 2], |node| node.next);
+        for guess in guesses {
+            if guess != 0
+                && let Some(node) = self.nodes.get(guess as usize)
+                && node.parent == parent
+                && node.plain
+                && scanner.skip_key(self.texts.texts().get_end(guess, node.key))
+            {
+                self.last = guess;
+                return Some(guess);
+            }
+        }
+        None
+    }
+
     fn find(&mut self, parent: PathId, key: &str) -> PathId {
         let mut path = std::mem::take(&mut self.scratch);
         path.clear();
@@ -99,7 +120,7 @@ impl Paths {
         let (before, id) = (self.nodes.len(), self.id(&path));
         self.scratch = path;
         if let Some(node) = self.nodes.get_mut(before) {
-            (node.parent, node.key) = (parent, key.len());
+            (node.parent, node.key, node.plain) = (parent, key.len(), is_plain(key));
         }
         if let Some(last) = self.nodes.get_mut(self.last as usize) {
             let [before, _] = last.next;
@@ -108,6 +129,11 @@ impl Paths {
         self.last = id;
         id
     }
+}
+
+/// Whether a text is written in JSON as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
 }
 
 /// How records are taken apart.

@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use casbah_model::table::same;
+
 /// Where a text stopped being JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
@@ -181,10 +183,20 @@ impl<'a> Scanner<'a> {
     /// When what comes next is no JSON.
     #[inline]
     pub fn key(&mut self, first: &mut bool) -> Result<Option<Text<'a>>, Broken> {
+        if self.member(first)? { self.member_key().map(Some) } else { Ok(None) }
+    }
+
+    /// Whether another member of the object entered last comes next, at its key; `false` leaves the
+    /// object.
+    ///
+    /// # Errors
+    /// When what comes next is no JSON.
+    #[inline]
+    pub fn member(&mut self, first: &mut bool) -> Result<bool, Broken> {
         let mut byte = self.peek();
         if byte == b'}' {
             self.at += 1;
-            return Ok(None);
+            return Ok(false);
         }
         if !*first {
             if byte != b',' {
@@ -197,12 +209,48 @@ impl<'a> Scanner<'a> {
         if byte != b'"' {
             return self.broken("a key in quotes");
         }
+        Ok(true)
+    }
+
+    /// The key that comes next, once [`member`](Self::member) has seen it.
+    ///
+    /// # Errors
+    /// When it is no JSON.
+    #[inline]
+    pub fn member_key(&mut self) -> Result<Text<'a>, Broken> {
         let key = self.string()?;
         if self.peek() != b':' {
             return self.broken("`:`");
         }
         self.at += 1;
-        Ok(Some(key))
+        Ok(key)
+    }
+
+    /// Passes over the text that comes next when it is this one, which is written without escapes. The
+    /// scanner must stand at its first quote.
+    #[inline]
+    pub fn skip_text(&mut self, text: &[u8]) -> bool {
+        let rest = self.text.as_bytes().get(self.at + 1..).unwrap_or_default();
+        let is_it = rest.get(text.len()) == Some(&b'"')
+            && rest.get(..text.len()).is_some_and(|start| same(start, text));
+        if is_it {
+            self.at += text.len() + 2;
+        }
+        is_it
+    }
+
+    /// Passes over the key that comes next, and its colon, when it is this one.
+    #[inline]
+    pub(crate) fn skip_key(&mut self, key: &[u8]) -> bool {
+        let start = self.at;
+        if self.skip_text(key) {
+            if self.peek() == b':' {
+                self.at += 1;
+                return true;
+            }
+            self.at = start;
+        }
+        false
     }
 
     /// Whether the array entered last has another item, which comes next; `false` leaves it.
