@@ -54,6 +54,13 @@ pub(crate) fn measure(engine: &Engine, company: &Company, figures: &mut Figures)
     figures.insert("policies_1000_ns", per(*thousand_took, *rows));
     figures.insert("policies_1000_per_second_core", *rows as f64 / thousand_took.as_secs_f64());
     figures.insert("policies_1000_over_10", ratio(*thousand_took, *ten_took));
+    let noisy = mix(&batch, true);
+    let noisy = plugin.configure(noisy).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut least = Duration::MAX;
+    for _ in 0..3 {
+        least = least.min(run(&noisy, cuts)?.0);
+    }
+    figures.insert("policies_1000_noisy_per_second_core", *rows as f64 / least.as_secs_f64());
     let native = Native::<Activity>::configure(&thousand)
         .map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let mut best = Duration::MAX;
@@ -137,6 +144,12 @@ fn frequent(batch: &Batch, column: &str) -> Vec<String> {
 
 /// A thousand different policies about what is in the batch.
 pub(crate) fn policies(batch: &Batch) -> Vec<String> {
+    mix(batch, false)
+}
+
+/// What everybody does all day is counted, but is no finding, step or expectation by itself, unless
+/// the policies are to be `noisy`: then every ninth activity makes a finding.
+fn mix(batch: &Batch, noisy: bool) -> Vec<String> {
     let [kinds, actors, objects] =
         ["kind", "actor", "object"].map(|column| frequent(batch, column));
     let some = |of: &[String], from: usize, number: usize| -> Vec<String> {
@@ -146,8 +159,8 @@ pub(crate) fn policies(batch: &Batch) -> Vec<String> {
     };
     (0..1000)
         .map(|number| {
-            // What everybody does all day is counted, but is no finding, step or expectation by itself.
-            let from = if matches!(number % 10, 0 | 8 | 9) { kinds.len() / 3 } else { 0 };
+            let rare = !noisy && matches!(number % 10, 0 | 8 | 9);
+            let from = if rare { kinds.len() / 3 } else { 0 };
             let kind = |offset: usize| {
                 let place = from + (number / 10 + offset) % (kinds.len() - from).max(1);
                 json!({"field": "kind", "is": kinds.get(place)})
