@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "a measurement")]
 
 mod all;
+mod backtest;
 mod boundary;
 mod company;
 mod enrich;
@@ -19,6 +20,7 @@ mod natively;
 mod policies;
 mod reload;
 mod road;
+mod sigma;
 mod start;
 
 use std::collections::BTreeMap;
@@ -50,8 +52,14 @@ fn main() -> Result<()> {
     if wanted("policies") {
         policies::measure(&engine, &company, &mut figures)?;
     }
+    if wanted("sigma") {
+        sigma::measure(&engine, &mut figures)?;
+    }
     if wanted("reload") {
         reload::measure(&engine, &company, folder.path(), &mut figures)?;
+    }
+    if wanted("backtest") {
+        backtest::measure(&engine, &company, folder.path(), &mut figures)?;
     }
     if wanted("normalize") {
         normalize(&engine, &company, &mut figures)?;
@@ -230,6 +238,36 @@ const TARGETS: &[(&str, bool, f64, &str)] = &[
         false,
         150_000.0,
         "1,000 policies, 900 with windows, sandboxed, on read batches, activities/s",
+    ),
+    (
+        "sigma_over_rsigma_match",
+        false,
+        10.0,
+        "AWS rules on CloudTrail, matching alone: rsigma's time over ours, sandboxed",
+    ),
+    (
+        "sigma_over_rsigma_with_parse",
+        false,
+        3.0,
+        "the same from bytes of JSON to hits",
+    ),
+    (
+        "sigma_all_over_rsigma_match",
+        false,
+        10.0,
+        "the same with all 278 rules",
+    ),
+    (
+        "sigma_all_over_rsigma_with_parse",
+        false,
+        3.0,
+        "the same from bytes of JSON to hits",
+    ),
+    (
+        "backtest_per_second",
+        false,
+        1_000_000.0,
+        "20 policies over the stored log on all cores, activities/s",
     ),
     ("reload_1000_ms", true, 1000.0, "taking over 1,000 changed policies, ms"),
     ("policies_1000_over_10", true, 20.0, "1,000 policies over 10 of their kind"),

@@ -69,8 +69,8 @@ pub(super) fn page(set: &PolicySet, alerts: &[Alert], opened: &Opened) -> Result
         Escaped(opened.tenant.as_str()),
     )?;
     chart(&mut page, alerts)?;
-    table(&mut page, "Policy", &counts(alerts, |alert| alert.policy.clone()))?;
-    table(&mut page, "Who", &counts(alerts, alert::who))?;
+    table(&mut page, "By policy", "Policy", &counts(alerts, |alert| alert.policy.clone()))?;
+    table(&mut page, "By whom", "Who", &counts(alerts, alert::who))?;
     list(&mut page, alerts, opened)?;
     page.push_str("</html>\n");
     Ok(page)
@@ -150,12 +150,12 @@ fn date(day: i64) -> String {
 }
 
 /// The most frequent of something.
-fn table(page: &mut String, name: &str, counts: &[(String, Count)]) -> fmt::Result {
+fn table(page: &mut String, title: &str, name: &str, counts: &[(String, Count)]) -> fmt::Result {
     const MOST: usize = 50;
     if counts.is_empty() {
         return Ok(());
     }
-    write!(page, "<h2>{name}</h2><table><tr><th>{name}<th class=\"number\">Alerts<th>Severities")?;
+    write!(page, "<h2>{title}</h2><table><tr><th>{name}<th class=\"number\">Alerts<th>Severities")?;
     for (value, count) in counts.iter().take(MOST) {
         let total: usize = count.values().sum();
         write!(page, "<tr><td>{}<td class=\"number\">{total}<td>", Escaped(value))?;
