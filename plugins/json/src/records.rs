@@ -35,6 +35,7 @@ pub(crate) fn normalize(mapping: &Mapping, body: &[u8], raw: &[u32]) -> Result<B
         return Err(malformed("a raw record has a start but no end"));
     }
     let mut records = Records::new(mapping);
+    records.builder.reserve(body.len());
     for (number, &[start, end]) in pairs.iter().enumerate() {
         let record = body.get(start as usize..end as usize).ok_or_else(|| {
             malformed(&format!(

@@ -26,6 +26,8 @@ use crate::{Figures, cpu, ratio};
 
 /// How often the events are taken.
 const TIMES: usize = 24;
+/// As many as the evaluation loop takes at once: what matching alone is measured on.
+const ROWS: usize = 16_384;
 /// Bytes that are read at once, as `scan` does.
 const PIECE: usize = 8 << 20;
 
@@ -33,13 +35,14 @@ const MAPPING: &str = r#"{"mapping": "cloudtrail"}"#;
 
 pub(crate) fn measure(engine: &Engine, figures: &mut Figures) -> Result<()> {
     let lines = events()?;
-    let pieces = pieces(&lines);
+    let whole = pieces(&lines, ROWS, usize::MAX);
+    let pieces = pieces(&lines, usize::MAX, PIECE);
     let files = rules()?;
     let aws: Vec<_> = files.iter().filter(|(name, _)| name.contains("/aws/")).cloned().collect();
     let plugin = bundle::find("json").context("no adapter in the bundle")?;
     let adapter = AdapterPlugin::load(engine, plugin.name, plugin.bytes, Limits::adapter())?;
     let batches: Vec<Batch> =
-        pieces.iter().map(|piece| normalize(&adapter, piece)).collect::<Result<_>>()?;
+        whole.iter().map(|piece| normalize(&adapter, piece)).collect::<Result<_>>()?;
     let values: Vec<Value> =
         lines.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?;
     let read = least(|| {
@@ -161,11 +164,17 @@ fn events() -> Result<Vec<String>> {
     Ok(lines)
 }
 
-fn pieces(lines: &[String]) -> Vec<Vec<u8>> {
+/// Files of so many lines and bytes at most.
+fn pieces(lines: &[String], rows: usize, bytes: usize) -> Vec<Vec<u8>> {
     let mut pieces = vec![Vec::new()];
+    let mut count = 0;
     for line in lines {
-        if pieces.last().is_some_and(|piece: &Vec<u8>| piece.len() + line.len() > PIECE) {
+        count += 1;
+        if count > rows
+            || pieces.last().is_some_and(|piece: &Vec<u8>| piece.len() + line.len() > bytes)
+        {
             pieces.push(Vec::new());
+            count = 1;
         }
         if let Some(piece) = pieces.last_mut() {
             piece.extend_from_slice(line.as_bytes());
