@@ -67,11 +67,7 @@ impl DetectorDescription {
 }
 
 /// Adds every text of a JSON value, and the part of it before the first dot; expressions apart.
-fn texts(
-    value: &serde_json::Value,
-    named: &mut BTreeSet<String>,
-    expressions: &mut Vec<String>,
-) {
+fn texts(value: &serde_json::Value, named: &mut BTreeSet<String>, expressions: &mut Vec<String>) {
     use serde_json::Value;
     match value {
         Value::String(text) => {
@@ -185,8 +181,10 @@ mod tests {
         assert_eq!(narrowed.nested, ["fields"]);
         settings[1] = r#"{"quiet": 0}"#.to_owned();
         assert_eq!(description.narrowed(&settings).columns, ["time", "id", "access"]);
-        settings[0] = r#"{"quiet": 1, "when": [{"object": [{"field": "role", "is": "x"}]}]}"#.to_owned();
-        settings[1] = r#"{"quiet": 1, "when": [{"cel": "size(recipient.external) > 1"}]}"#.to_owned();
+        settings[0] =
+            r#"{"quiet": 1, "when": [{"object": [{"field": "role", "is": "x"}]}]}"#.to_owned();
+        settings[1] =
+            r#"{"quiet": 1, "when": [{"cel": "size(recipient.external) > 1"}]}"#.to_owned();
         let narrowed = description.narrowed(&settings);
         assert_eq!(narrowed.columns, ["time", "recipient.external"]);
         assert_eq!(narrowed.nested, ["objects"]);

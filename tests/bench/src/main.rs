@@ -245,24 +245,9 @@ const TARGETS: &[(&str, bool, f64, &str)] = &[
         10.0,
         "AWS rules on CloudTrail, matching alone: rsigma's time over ours, sandboxed",
     ),
-    (
-        "sigma_over_rsigma_with_parse",
-        false,
-        3.0,
-        "the same from bytes of JSON to hits",
-    ),
-    (
-        "sigma_all_over_rsigma_match",
-        false,
-        10.0,
-        "the same with all 278 rules",
-    ),
-    (
-        "sigma_all_over_rsigma_with_parse",
-        false,
-        3.0,
-        "the same from bytes of JSON to hits",
-    ),
+    ("sigma_over_rsigma_with_parse", false, 3.0, "the same from bytes of JSON to hits"),
+    ("sigma_all_over_rsigma_match", false, 10.0, "the same with all 278 rules"),
+    ("sigma_all_over_rsigma_with_parse", false, 3.0, "the same from bytes of JSON to hits"),
     (
         "backtest_per_second",
         false,
