@@ -26,8 +26,7 @@ pub struct DetectorDescription {
     /// Of these, the ones that are handed over only where a policy names them: where the name stands
     /// as a text anywhere in its settings, or is the part before the first dot of such a text. A
     /// policy without a quiet window names `id`, too: there every activity is an alert of its own.
-    /// The text `*` names all of them; a list under the key `object` names `objects`; and a text under
-    /// the key `cel` names whatever occurs in it.
+    /// The text `*` names all of them; a list under the key `object` names `objects`.
     #[serde(default)]
     pub optional: Vec<String>,
     /// Version of the form of its keyed state.
@@ -43,31 +42,27 @@ impl DetectorDescription {
     #[must_use]
     pub fn narrowed(&self, settings: &[String]) -> Self {
         let mut named = BTreeSet::new();
-        let mut expressions = Vec::new();
         for text in settings {
             // Settings that can't be read name nothing; the detector itself refuses them.
             let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { continue };
             if value.get("quiet").is_none_or(|quiet| quiet == 0) {
                 named.insert("id".to_owned());
             }
-            texts(&value, &mut named, &mut expressions);
+            texts(&value, &mut named);
         }
         let mut narrowed = self.clone();
         if named.contains("*") {
             return narrowed;
         }
-        let needed = |name: &String| {
-            named.contains(name) || expressions.iter().any(|text| text.contains(name.as_str()))
-        };
-        let unneeded = |name: &String| self.optional.contains(name) && !needed(name);
+        let unneeded = |name: &String| self.optional.contains(name) && !named.contains(name);
         narrowed.columns.retain(|name| !unneeded(name));
         narrowed.nested.retain(|name| !unneeded(name));
         narrowed
     }
 }
 
-/// Adds every text of a JSON value, and the part of it before the first dot; expressions apart.
-fn texts(value: &serde_json::Value, named: &mut BTreeSet<String>, expressions: &mut Vec<String>) {
+/// Adds every text of a JSON value, and the part of it before the first dot.
+fn texts(value: &serde_json::Value, named: &mut BTreeSet<String>) {
     use serde_json::Value;
     match value {
         Value::String(text) => {
@@ -76,17 +71,13 @@ fn texts(value: &serde_json::Value, named: &mut BTreeSet<String>, expressions: &
             }
             named.insert(text.clone());
         }
-        Value::Array(items) => items.iter().for_each(|item| texts(item, named, expressions)),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, named)),
         Value::Object(members) => {
             for (key, item) in members {
-                match (key.as_str(), item) {
-                    ("object", Value::Array(_)) => {
-                        named.insert("objects".to_owned());
-                    }
-                    ("cel", Value::String(text)) => expressions.push(text.clone()),
-                    _ => {}
+                if key == "object" && item.is_array() {
+                    named.insert("objects".to_owned());
                 }
-                texts(item, named, expressions);
+                texts(item, named);
             }
         }
         _ => {}
@@ -184,7 +175,7 @@ mod tests {
         settings[0] =
             r#"{"quiet": 1, "when": [{"object": [{"field": "role", "is": "x"}]}]}"#.to_owned();
         settings[1] =
-            r#"{"quiet": 1, "when": [{"cel": "size(recipient.external) > 1"}]}"#.to_owned();
+            r#"{"quiet": 1, "when": [{"field": "recipient.external", "is": true}]}"#.to_owned();
         let narrowed = description.narrowed(&settings);
         assert_eq!(narrowed.columns, ["time", "recipient.external"]);
         assert_eq!(narrowed.nested, ["objects"]);
