@@ -28,6 +28,8 @@ mod tests;
 
 /// Values shown of a condition's field.
 const VALUES: usize = 5;
+/// How late an activity may come where a policy does not say it, ms.
+const DAY: i64 = 86_400_000;
 /// Variants of `within` tried at once.
 const TRIED: i64 = 16;
 /// Variants that are one policy less than the detector would take are never reached by hand.
@@ -105,13 +107,20 @@ impl<'a> Run<'a> {
         alert: &'a Alert,
         detectors: &'a dyn Detectors,
     ) -> Result<Self, DetectError> {
-        let settings = serde_json::from_str(&policy.settings_json).map_err(|error| {
-            DetectError::new(
-                DetectErrorKind::Stored,
-                format!("the settings of policy `{}` are no JSON: {error}", policy.name),
-            )
-        })?;
-        let group = alert.group.iter().map(|(column, value)| equals(column, value)).collect();
+        let settings: Map<String, Value> =
+            serde_json::from_str(&policy.settings_json).map_err(|error| {
+                DetectError::new(
+                    DetectErrorKind::Stored,
+                    format!("the settings of policy `{}` are no JSON: {error}", policy.name),
+                )
+            })?;
+        let steps = settings.get("sequence").and_then(|sequence| sequence.get("steps"));
+        let mut steps = steps.and_then(Value::as_array).into_iter().flatten();
+        // Where steps have keys of their own, the group stands elsewhere in each.
+        let group = match steps.any(|step| step.get("by").is_some()) {
+            true => Vec::new(),
+            false => alert.group.iter().map(|(column, value)| equals(column, value)).collect(),
+        };
         Ok(Self { store, tenant, policy, alert, detectors, settings, group })
     }
 
@@ -127,7 +136,9 @@ impl<'a> Run<'a> {
             // The window is that of one group: all others would only cost time.
             let own = settings.get("when").and_then(Value::as_array).cloned().unwrap_or_default();
             let when: Vec<Value> = self.group.iter().cloned().chain(own).collect();
-            settings.insert("when".to_owned(), Value::Array(when));
+            if !when.is_empty() {
+                settings.insert("when".to_owned(), Value::Array(when));
+            }
             let settings_json = Value::Object(settings).to_string();
             let policy = PolicyFile { name, settings_json, ..self.policy.clone() };
             by_detector.entry(variant.detector).or_default().push(Arc::new(policy));
@@ -139,10 +150,15 @@ impl<'a> Run<'a> {
             .map_err(|error| DetectError::new(DetectErrorKind::Detector, error.to_string()))?;
         let mut offline = Offline::new(self.tenant.clone(), groups);
         let from = self.alert.first.saturating_sub(before);
+        let ahead = self.look_ahead();
+        let until = self.alert.last.saturating_add(ahead);
+        // What is decided afterwards needs an activity that shows that the time has passed.
+        let mut passed = ahead == 0;
         for info in self.store.blocks(self.tenant) {
-            if info.max_time < from || info.min_time > self.alert.last {
+            if info.max_time < from || (info.min_time > until && passed) {
                 continue;
             }
+            passed |= info.max_time > until;
             let Some(block) = self.store.read(self.tenant, info.first_sequence)? else { continue };
             offline.feed_at(&block.batch, block.info.first_sequence)?;
         }
@@ -165,10 +181,7 @@ impl<'a> Run<'a> {
     }
 
     fn conditions(&self) -> Result<Vec<Condition>, DetectError> {
-        let mut found = Vec::new();
-        if let Some(rows) = self.settings.get("when").and_then(Value::as_array) {
-            flatten(rows, "/when", 0, &mut found);
-        }
+        let mut found = all_conditions(&self.settings);
         found.truncate(CONDITIONS);
         let document =
             yaml::parse(self.policy.source.as_bytes()).ok().map(|(_, document)| document);
@@ -228,6 +241,21 @@ impl<'a> Run<'a> {
         let part = |name: &str| self.settings.get(name).and_then(|part| part.get("within"));
         let within = ["repeat", "sequence", "absence"].into_iter().find_map(part);
         within.and_then(length).unwrap_or(0)
+    }
+
+    /// How much longer activities may count after the alert's last one: what should have come, and
+    /// what is decided only when nothing late can come any more.
+    fn look_ahead(&self) -> i64 {
+        let parts = ["repeat", "sequence", "absence"];
+        let Some(part) = parts.iter().find_map(|name| self.settings.get(*name)) else { return 0 };
+        let afterwards = self.settings.get("repeat").is_none_or(|repeat| {
+            ["average", "percentile"].iter().any(|name| repeat.get(*name).is_some())
+        });
+        if !afterwards {
+            return 0;
+        }
+        let lateness = part.get("lateness").and_then(length).unwrap_or(DAY);
+        self.look_back().saturating_add(lateness)
     }
 
     /// What the alert's own numbers say of the line that it crossed.
@@ -367,6 +395,33 @@ struct Found {
     value: Value,
     /// Whether it is a row, or the head of a group.
     is_row: bool,
+}
+
+/// The conditions of a policy: those of all its activities, of each step, and of what should come.
+fn all_conditions(settings: &Map<String, Value>) -> Vec<Found> {
+    let mut found = Vec::new();
+    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned();
+    if let Some(rows) = list(settings.get("when")) {
+        flatten(&rows, "/when", 0, &mut found);
+    }
+    let mut part = |name: String, pointer: String, rows: Option<Vec<Value>>| {
+        let Some(rows) = rows else { return };
+        let (text, value) = (name, Value::Null);
+        found.push(Found { pointer: pointer.clone(), depth: 0, text, value, is_row: false });
+        flatten(&rows, &pointer, 1, &mut found);
+    };
+    let steps = list(settings.get("sequence").and_then(|sequence| sequence.get("steps")));
+    for (index, step) in steps.iter().flatten().enumerate() {
+        let name = step.get("name").and_then(Value::as_str);
+        let name =
+            name.map_or_else(|| format!("step {}", index + 1), |name| format!("step {name}"));
+        let at = |key: &str| format!("/sequence/steps/{index}/{key}");
+        part(name, at("when"), list(step.get("when")));
+        part("none of these".to_owned(), at("not"), list(step.get("not")));
+    }
+    let expected = settings.get("absence").and_then(|absence| absence.get("expect"));
+    part("expected".to_owned(), "/absence/expect".to_owned(), list(expected));
+    found
 }
 
 /// The rows of a list and of the groups in it, each after the head of its group.

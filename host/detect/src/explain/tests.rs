@@ -145,3 +145,32 @@ alert: {group: [actor], quiet: 1h}
     4: {field: ip, not: 192.0.2.1, missing: match} held 1 [(absent) x1]
     "#);
 }
+
+#[test]
+fn what_did_not_come_is_found_again() {
+    let text = "\
+policy: unreturned
+title: Exported and never looked at
+severity: low
+sequence:
+  within: 10m
+  by: actor
+  lateness: 1h
+  steps:
+    - {name: taken, when: [{field: kind, is: export}]}
+    - {not: [{field: kind, is: view}]}
+alert: {group: [actor], quiet: 1h}
+";
+    let mut acts = vec![Act::new(5, "ana", "export", 4), Act::new(7, "bo", "export", 4)];
+    acts.push(Act::new(60, "bo", "view", 4));
+    acts.push(Act::new(9_000, "bo", "view", 4));
+    let (alert, explanation) = explained(text, &acts);
+    assert_eq!(alert.group[0].1, "ana");
+    assert!(explanation.reproduced);
+    insta::assert_snapshot!(shown(&explanation), @r#"
+    9: step taken []
+    9:   {field: kind, is: export} held 1 [export x1]
+    10: none of these []
+    10:   {field: kind, is: view} held 0 [export x1]
+    "#);
+}
