@@ -96,6 +96,18 @@ fn alerts_are_listed_by_what_is_asked_for() {
     }
 }
 
+/// Two groups that wrote one alert at the same time leave an entry of the earlier one behind.
+#[test]
+fn an_entry_that_was_left_behind_lists_nothing() {
+    let store = company();
+    let before = told(store.as_ref(), &AlertQuery::default());
+    for listed in list(store.as_ref(), &tenant(), &AlertQuery::default()).unwrap().alerts {
+        let earlier = index_key(listed.alert.last - 1000, &listed.alert.id);
+        store.commit(&tenant(), Commit::new().put(Table::AlertIndex, earlier, b"")).unwrap();
+    }
+    assert_eq!(told(store.as_ref(), &AlertQuery::default()), before);
+}
+
 #[test]
 fn what_people_say_is_kept_apart_from_what_evaluation_says() {
     let store = company();
