@@ -370,15 +370,23 @@ impl Reader {
         Some(Wanted::new(texts.into_iter().map(Cow::into_owned), operand.ignore_case))
     }
 
-    fn texts_of<'o>(&mut self, operand: Operand<'o>, empty: bool) -> Option<Vec<Cow<'o, str>>> {
+    /// The values of a row, and whether they stand in a list.
+    fn listed<'o>(&mut self, operand: Operand<'o>) -> Option<(&'o [Json<'o>], bool)> {
         let (list, listed) = operand.listed();
-        let place = operand.at;
-        if list.is_empty() {
-            return self.problem(place, "the list is empty, so nothing could match");
+        Some((self.bounded(operand.at, list)?, listed))
+    }
+
+    /// The values of a list, when there is at least one, and not too many.
+    fn bounded<'j>(&mut self, at: Place<'_>, list: &'j [Json<'j>]) -> Option<&'j [Json<'j>]> {
+        match list.len() {
+            0 => self.problem(at, "the list is empty, so nothing could match"),
+            1..=MOST_VALUES => Some(list),
+            _ => self.problem(at, format!("the list has more than {MOST_VALUES} values")),
         }
-        if list.len() > MOST_VALUES {
-            return self.problem(place, format!("the list has more than {MOST_VALUES} values"));
-        }
+    }
+
+    fn texts_of<'o>(&mut self, operand: Operand<'o>, empty: bool) -> Option<Vec<Cow<'o, str>>> {
+        let (place, (list, listed)) = (operand.at, self.listed(operand)?);
         let before = self.problems.len();
         let mut texts = Vec::with_capacity(list.len());
         for (index, value) in list.iter().enumerate() {
@@ -446,13 +454,7 @@ impl Reader {
         value: &'j Json<'j>,
     ) -> Option<&'j [Json<'j>]> {
         match value {
-            Json::List(list) if list.is_empty() => {
-                self.problem(at, "the list is empty, so nothing could match")
-            }
-            Json::List(list) if list.len() > MOST_VALUES => {
-                self.problem(at, format!("the list has more than {MOST_VALUES} values"))
-            }
-            Json::List(list) => Some(list),
+            Json::List(list) => self.bounded(at, list),
             Json::Map(_) => self.problem(at, NAMED),
             _ => self.problem(
                 at,
@@ -490,14 +492,7 @@ impl Reader {
     }
 
     fn networks(&mut self, operand: Operand<'_>) -> Option<Test> {
-        let (list, listed) = operand.listed();
-        let place = operand.at;
-        if list.is_empty() {
-            return self.problem(place, "the list is empty, so nothing could match");
-        }
-        if list.len() > MOST_VALUES {
-            return self.problem(place, format!("the list has more than {MOST_VALUES} values"));
-        }
+        let (place, (list, listed)) = (operand.at, self.listed(operand)?);
         let before = self.problems.len();
         let mut networks = Vec::with_capacity(list.len());
         for (index, value) in list.iter().enumerate() {
