@@ -227,6 +227,25 @@ pub(crate) fn group(texts: &[&str]) -> Group {
     set.groups(&NativeDetectors).unwrap().remove(0)
 }
 
+/// Fires on three exports or downloads of different things within five minutes.
+pub(crate) const MASS: &str = "\
+policy: mass
+title: Mass export
+severity: high
+when: [{field: app, is: smartsheet}, {field: kind, in: [export, download]}]
+repeat: {count: 3, within: 5m, by: actor, distinct: object}
+alert: {group: [actor], quiet: 20m}
+";
+
+/// Fires on everything that is published to everybody.
+pub(crate) const PUBLISHED: &str = "\
+policy: published
+title: Published
+severity: low
+when: [{field: kind, is: publish}, {field: fields.accessibleBy, is: ALL}]
+alert: {group: [actor], quiet: 1h}
+";
+
 /// An activity of a made-up log. Times are seconds after [`DAY`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Act {

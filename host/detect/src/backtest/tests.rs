@@ -7,23 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::alerts::{self, AlertQuery};
 use crate::evaluate::{Evaluator, EvaluatorOptions};
-use crate::testing::{Act, MemoryStore, batch, group, tenant};
-
-const MASS: &str = "\
-policy: mass
-title: Mass export
-severity: high
-when: [{field: app, is: smartsheet}, {field: kind, in: [export, download]}]
-repeat: {count: 3, within: 5m, by: actor, distinct: object}
-alert: {group: [actor], quiet: 20m}
-";
-const PUBLISHED: &str = "\
-policy: published
-title: Published
-severity: low
-when: [{field: kind, is: publish}, {field: fields.accessibleBy, is: ALL}]
-alert: {group: [actor], quiet: 1h}
-";
+use crate::testing::{Act, MASS, MemoryStore, PUBLISHED, batch, group, tenant};
 
 fn store(acts: &[Act], cut: usize) -> Arc<MemoryStore> {
     let store = MemoryStore::new();
